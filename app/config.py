@@ -1,0 +1,167 @@
+"""Every setting, read once from the environment into one frozen value.
+
+Each variable may also be given as NAME_FILE, the path of a file that holds the value (for mounted secrets).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from marshmallow import ValidationError
+from marshmallow.fields import Float, Integer, String
+from marshmallow.validate import OneOf, Range
+
+from app.errors import ConfigError
+
+MIB = 1024 * 1024
+
+
+def _setting(env: str, doc: str, **extra: Any) -> Any:
+    """A field that knows its variable and what it means, so that the README's table can be checked against it."""
+    default = extra.pop("default", None)
+    metadata = {"env": env, "doc": doc, "secret": extra.pop("secret", False)}
+    metadata.update(extra)
+    return field(default=default, metadata=metadata, repr=not metadata["secret"])
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Durations in seconds, sizes in bytes."""
+
+    database_url: str = _setting("DATABASE_URL", "PostgreSQL 14 or newer, libpq URL", default="", secret=True)
+    broker_url: str = _setting("BROKER_URL", "Redis or Valkey URL of the Celery broker", default="", secret=True)
+    storage_url: str = _setting(
+        "STORAGE_URL", "Where segments and results live: file:///dir or s3://bucket/prefix", default=""
+    )
+    encryption_keys: tuple[str, ...] = _setting(
+        "HAULAGE_ENCRYPTION_KEYS",
+        "Fernet keys, comma separated; the first encrypts, all decrypt",
+        default=(),
+        secret=True,
+    )
+    id_key: str = _setting(
+        "HAULAGE_ID_KEY", "Secret that scatters ids so that they do not tell volume", default="", secret=True
+    )
+    allow_networks: str = _setting(
+        "HAULAGE_ALLOW_NETWORKS",
+        "Private networks that user-given URLs may reach: `[http://]CIDR[:PORT[-PORT]]`, comma separated",
+        default="",
+    )
+    public_url: str = _setting("HAULAGE_PUBLIC_URL", "Base URL under which clients reach the API", default="")
+    lease_s: float = _setting("HAULAGE_LEASE_S", "How long a claim lives without a sign of life", default=30.0, low=1)
+    leg_s: float = _setting("HAULAGE_LEG_S", "How long one task works on a slice", default=10.0, low=0.1)
+    checkpoint_s: float = _setting(
+        "HAULAGE_CHECKPOINT_S", "Time between checkpoints of a running job", default=0.5, low=0.01
+    )
+    retry_tries: int = _setting(
+        "HAULAGE_RETRY_TRIES", "Failed tries at one position before the job aborts", default=15, low=1
+    )
+    retry_base_s: float = _setting("HAULAGE_RETRY_BASE_S", "Base of the full-jitter backoff", default=2.0, low=0)
+    retry_cap_s: float = _setting("HAULAGE_RETRY_CAP_S", "Longest backoff", default=3600.0, low=0)
+    crash_tries: int = _setting(
+        "HAULAGE_CRASH_TRIES", "Crashed claims at one position before the job aborts", default=5, low=1
+    )
+    retention_s: float = _setting(
+        "HAULAGE_RETENTION_S", "How long files and segments are kept after a job ended", default=259200.0, low=1
+    )
+    row_retention_s: float = _setting(
+        "HAULAGE_ROW_RETENTION_S", "How long the rows of an ended job are kept", default=7776000.0, low=1
+    )
+    sweep_s: float = _setting("HAULAGE_SWEEP_S", "Longest sleep of the sweeper", default=5.0, low=0.05)
+    cancel_grace_s: float = _setting(
+        "HAULAGE_CANCEL_GRACE_S", "How long a cancelled job's holder may take to let go", default=5.0, low=0
+    )
+    worker_slots: int = _setting(
+        "HAULAGE_WORKER_SLOTS", "Legs that one worker process runs at once", default=16, low=1
+    )
+    segment_encoding: str = _setting(
+        "HAULAGE_SEGMENT_ENCODING", "Stored form of segments", default="deflate", choices=("deflate", "plain")
+    )
+    page_size: int = _setting("HAULAGE_PAGE_SIZE", "pageSize of a job that names none", default=200, low=1)
+    page_max_bytes: int = _setting(
+        "HAULAGE_PAGE_MAX_BYTES", "Largest vendor answer that is read into memory", default=64 * MIB, low=1024
+    )
+    api_limit_state: str = _setting(
+        "HAULAGE_API_LIMIT_STATE",
+        "State of a job that stopped at its apiLimit",
+        default="COMPLETED",
+        choices=("COMPLETED", "ABORTED"),
+    )
+    callback_timeout_s: float = _setting(
+        "HAULAGE_CALLBACK_TIMEOUT_S", "Time a callback receiver has to answer", default=20.0, low=0.1
+    )
+    callback_schedule_s: tuple[float, ...] = _setting(
+        "HAULAGE_CALLBACK_SCHEDULE_S",
+        "Waits before each delivery attempt (Standard Webhooks), comma separated",
+        default=(0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
+    )
+    max_body_bytes: int = _setting("HAULAGE_MAX_BODY_BYTES", "Largest JSON request body", default=1 * MIB, low=1024)
+    proxy_url: str = _setting("HAULAGE_PROXY_URL", "Egress proxy for all outgoing calls", default="", secret=True)
+    log_format: str = _setting(
+        "HAULAGE_LOG_FORMAT", "How log lines are written", default="json", choices=("json", "console")
+    )
+    log_level: str = _setting(
+        "HAULAGE_LOG_LEVEL", "Least severe log line", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR")
+    )
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ`, by default the process environment.
+
+    Raises ConfigError that names the variable, its value and what is accepted.
+    """
+    source = _with_files(dict(os.environ if environ is None else environ))  # noqa: TID251 - the one place
+    values = {spec.name: _read(spec.type, spec.metadata, spec.default, source) for spec in fields(Settings)}
+    return Settings(**values)
+
+
+def require(settings: Settings, *names: str) -> None:
+    """Raise ConfigError unless every named setting has a value."""
+    missing = [spec.metadata["env"] for spec in fields(Settings) if spec.name in names and not getattr(settings, spec.name)]
+    if missing:
+        raise ConfigError(f"Set {', '.join(missing)} (or {missing[0]}_FILE); see the settings table of the README.")
+
+
+def _with_files(source: dict[str, str]) -> dict[str, str]:
+    for name in [spec.metadata["env"] for spec in fields(Settings)]:
+        path = source.get(f"{name}_FILE")
+        if path and name not in source:
+            try:
+                source[name] = Path(path).read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise ConfigError(f"{name}_FILE={path!r} cannot be read: {error.strerror}.") from error
+    return source
+
+
+def _read(kind: Any, metadata: Mapping[str, Any], default: Any, source: Mapping[str, str]) -> Any:
+    name = metadata["env"]
+    if not source.get(name):
+        return default
+    try:
+        return _parse(str(kind), metadata, source[name])
+    except (ValidationError, ValueError) as error:
+        shown = "(hidden)" if metadata["secret"] else repr(source[name])
+        raise ConfigError(f"{name}={shown} is not accepted: {_accepted(str(kind), metadata)}.") from error
+
+
+def _parse(kind: str, metadata: Mapping[str, Any], text: str) -> Any:
+    if kind == "tuple[str, ...]":
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if kind == "tuple[float, ...]":
+        return tuple(float(part) for part in text.split(","))
+    rules: list[Any] = [Range(min=metadata["low"])] if "low" in metadata else []
+    rules += [OneOf(metadata["choices"])] if "choices" in metadata else []
+    parser = {"int": Integer, "float": Float}.get(kind, String)
+    return parser(validate=rules).deserialize(text)
+
+
+def _accepted(kind: str, metadata: Mapping[str, Any]) -> str:
+    if "choices" in metadata:
+        return f"one of {', '.join(metadata['choices'])}"
+    least = f", at least {metadata['low']}" if "low" in metadata else ""
+    words = {"int": "a whole number", "float": "a number", "tuple[float, ...]": "numbers separated by commas"}
+    return words.get(kind, "a text") + least
