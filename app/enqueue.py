@@ -1,0 +1,111 @@
+"""Task and queue names, the Celery settings, and the sender of hints.
+
+A message is a hint: it carries ids only, may be lost, late or doubled, and nothing depends on it (design 2.1).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from app.errors import BrokerUnavailableError
+
+
+class TaskName(StrEnum):
+    """Every task; workers register exactly these."""
+
+    DOWNLOAD_LEG = "download.leg"
+    DELIVER_CALLBACK = "callback.deliver"
+
+
+class QueueName(StrEnum):
+    """Every queue; each is consumed by a process of the Procfile."""
+
+    DOWNLOADS = "downloads"
+    CALLBACKS = "callbacks"
+
+
+QUEUE_OF = {TaskName.DOWNLOAD_LEG: QueueName.DOWNLOADS, TaskName.DELIVER_CALLBACK: QueueName.CALLBACKS}
+
+
+def make_celery(broker_url: str) -> Celery:
+    """The Celery application of workers, Flower and the sender of hints, with the settings of reliability 1."""
+    celery = Celery("haulage", broker=broker_url)
+    celery.conf.update(
+        task_routes={task.value: {"queue": queue.value} for task, queue in QUEUE_OF.items()},
+        task_default_queue=QueueName.DOWNLOADS.value,
+        task_create_missing_queues=True,
+        # Early ack: lease and sweeper own recovery. Late ack on Redis doubles tasks and, on 5.7.0, kills the worker
+        # when the broker dies (reliability 1.2).
+        task_acks_late=False,
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        task_serializer="json",
+        event_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=broker_url.startswith(("redis", "valkey")),
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=20.0,
+        worker_hijack_root_logger=False,
+        worker_max_tasks_per_child=None,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=2,
+        broker_pool_acquire_timeout=2,
+        broker_transport_options=_transport_options(broker_url),
+        task_publish_retry=False,
+        timezone="UTC",
+        enable_utc=True,
+    )
+    return celery
+
+
+def _transport_options(broker_url: str) -> dict[str, Any]:
+    if broker_url.startswith("amqp"):
+        return {"confirm_publish": True}
+    return {
+        "global_keyprefix": "haulage:",
+        "socket_connect_timeout": 2,
+        "socket_timeout": 5,  # half-open links are noticed in about 15 s (reliability 1.2)
+        "health_check_interval": 5,
+        "retry_policy": {"max_retries": 0},
+        "visibility_timeout": 3600,
+    }
+
+
+class Enqueuer:
+    """Sends hints. Never blocks for long; a broker that is down is an error that callers may ignore."""
+
+    def __init__(self, celery: Celery) -> None:
+        self._celery = celery
+
+    def send(self, task: TaskName, row_id: int) -> None:
+        """Publish one hint. Raises BrokerUnavailableError within a few seconds when the broker is down."""
+        try:
+            self._celery.send_task(task.value, args=(row_id,), queue=QUEUE_OF[task].value, retry=False)
+        except (OperationalError, OSError) as error:
+            raise BrokerUnavailableError("The broker does not answer; work goes on when it is back.") from error
+
+    def depth(self, queue: QueueName) -> int:
+        """Messages waiting in `queue`. Raises BrokerUnavailableError."""
+        try:
+            with self._celery.connection_for_read() as connection:
+                connection.ensure_connection(max_retries=1, timeout=2)
+                channel = connection.default_channel
+                return int(channel.queue_declare(queue.value, passive=True, durable=True).message_count)
+        except channel_errors(self._celery):
+            return 0  # nobody has used the queue since the broker was wiped
+        except (OperationalError, OSError) as error:
+            raise BrokerUnavailableError("The broker does not answer; work goes on when it is back.") from error
+
+
+def channel_errors(celery: Celery) -> tuple[type[BaseException], ...]:
+    """What the transport raises for a queue that does not exist."""
+    return tuple(celery.connection_for_read().channel_errors)
