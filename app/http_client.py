@@ -1,0 +1,370 @@
+"""The only HTTP client: one libcurl handle a thread, connections kept, every dialled address checked.
+
+It trusts nothing from the environment (proxies, .netrc, certificate variables), follows no redirect, keeps no cookie
+and sends a request exactly once: where libcurl would silently repeat a request on a fresh connection because a kept
+one died, the repeat is stopped, since a vendor may have counted the first, and the caller decides (kind `stale`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import pycurl
+
+from app.addresses import AddressPolicy, port_of
+from app.decoding import BodyBuffer, BodyDamagedError, BodyOverflowError
+from app.errors import AddressRefusedError, StopRequestedError, TransientError
+
+MIB = 1024 * 1024
+BEAT_S = 1.0
+SLOWEST_BYTES_PER_S = 64
+Kind = Literal["dns", "connect", "tls", "timeout", "cut", "stale", "decode", "refused_address", "too_large"]
+Beat = Callable[[], bool]
+SocketAddress = tuple[Any, ...]
+
+# Compiled-in locations differ from machine to machine and variables may point anywhere: these are the system bundles of
+# Debian, Fedora, Alpine with macOS, and SUSE, in this order.
+_CA_FILES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+)
+
+_KINDS: Final[dict[int, Kind]] = {
+    pycurl.E_COULDNT_RESOLVE_HOST: "dns",
+    pycurl.E_COULDNT_RESOLVE_PROXY: "dns",
+    pycurl.E_COULDNT_CONNECT: "connect",
+    pycurl.E_OPERATION_TIMEDOUT: "timeout",
+    pycurl.E_SSL_CONNECT_ERROR: "tls",
+    pycurl.E_PEER_FAILED_VERIFICATION: "tls",
+    pycurl.E_SSL_CERTPROBLEM: "tls",
+    pycurl.E_SSL_CIPHER: "tls",
+    pycurl.E_SSL_CACERT_BADFILE: "tls",
+    pycurl.E_SSL_ISSUER_ERROR: "tls",
+    pycurl.E_BAD_CONTENT_ENCODING: "decode",
+    pycurl.E_WEIRD_SERVER_REPLY: "decode",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "decode",
+    pycurl.E_URL_MALFORMAT: "decode",
+}
+
+
+class TransportError(TransientError):
+    """No whole answer came. `kind` says what broke; the message names host and path, never the query."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        super().__init__(message)
+        self.kind: Kind = kind
+
+
+class BodyTooLarge(TransportError):  # noqa: N818 - named for the limit, as callers speak of it
+    """The (inflated) body passed the limit; the transfer was cut off there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("too_large", message)
+
+
+class Interrupted(StopRequestedError):  # noqa: N818 - a signal, not a fault
+    """The caller's beat asked to stop; the transfer was aborted."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `read_timeout_s`: longest silence while waiting or reading; the whole may take ten times that."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    read_timeout_s: float = 120.0
+
+
+class Headers:
+    """Response headers, in order, looked up without regard to case."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: tuple[tuple[str, str], ...] | list[tuple[str, str]] = ()) -> None:
+        self._items = [(name.lower(), value) for name, value in items]
+
+    def get(self, name: str) -> str | None:
+        """The first value of `name`, or None."""
+        wanted = name.lower()
+        return next((value for key, value in self._items if key == wanted), None)
+
+    def get_all(self, name: str) -> tuple[str, ...]:
+        """Every value of `name`, in order."""
+        wanted = name.lower()
+        return tuple(value for key, value in self._items if key == wanted)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._items)
+
+    def __repr__(self) -> str:
+        return f"Headers({[name for name, _ in self._items]})"
+
+
+@dataclass(frozen=True)
+class Response:
+    """A whole answer, inflated. `url` is the request's. `wire_bytes`: body bytes as they travelled."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    url: str
+    elapsed_s: float
+    wire_bytes: int = 0
+
+
+class HttpClient:
+    """Sends requests from any number of threads; each thread has its own handle and its own kept connections."""
+
+    def __init__(
+        self,
+        policy: AddressPolicy,
+        *,
+        user_agent: str,
+        connect_timeout_s: float = 10.0,
+        max_body_bytes: int = 64 * MIB,
+        proxy_url: str = "",
+        ca_file: str = "",
+    ) -> None:
+        self._policy = policy
+        self._user_agent = user_agent
+        self._connect_timeout_s = connect_timeout_s
+        self._max_body_bytes = max_body_bytes
+        self._proxy_url = proxy_url
+        self._ca_file = ca_file or next((path for path in _CA_FILES if Path(path).is_file()), "")
+        self._local = threading.local()
+
+    def request(self, request: Request, beat: Beat | None = None) -> Response:
+        """Send `request` once and read the whole answer, whatever its status.
+
+        `beat` is called about once a second, also while nothing arrives; False aborts with Interrupted.
+        Raises TransportError, BodyTooLarge, Interrupted.
+        """
+        return self._transfer().run(request, beat)
+
+    def close(self) -> None:
+        """Close the kept connections of the calling thread."""
+        transfer = getattr(self._local, "transfer", None)
+        if transfer is not None:
+            transfer.close()
+            del self._local.transfer
+
+    def _transfer(self) -> _Transfer:
+        if not hasattr(self._local, "transfer"):
+            curl = self._make_curl()
+            self._local.transfer = _Transfer(curl, self._policy, self._max_body_bytes, is_proxied=bool(self._proxy_url))
+        transfer: _Transfer = self._local.transfer
+        return transfer
+
+    def _make_curl(self) -> pycurl.Curl:
+        curl = pycurl.Curl()
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.HTTP09_ALLOWED, 0)
+        curl.setopt(pycurl.HTTP_CONTENT_DECODING, 0)
+        curl.setopt(pycurl.PATH_AS_IS, 1)
+        curl.setopt(pycurl.PROXY, self._proxy_url)  # an empty text, too, keeps libcurl from reading http_proxy
+        curl.setopt(pycurl.NOPROXY, "" if self._proxy_url else "*")
+        curl.setopt(pycurl.NETRC, pycurl.NETRC_IGNORED)
+        curl.setopt(pycurl.USERAGENT, self._user_agent)
+        curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, int(self._connect_timeout_s * 1000)))
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, SLOWEST_BYTES_PER_S)
+        curl.setopt(pycurl.MAXAGE_CONN, 50)  # below the usual idle limit of a minute, so that fewer kept ones are dead
+        curl.setopt(pycurl.BUFFERSIZE, 256 * 1024)
+        curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+        curl.setopt(pycurl.NOPROGRESS, 0)
+        if self._ca_file:
+            curl.setopt(pycurl.CAINFO, self._ca_file)
+        return curl
+
+
+class _Transfer:
+    """One thread's handle and the state of the request that it is sending.
+
+    A callback that raises would print its traceback and lose the exception, so each keeps it in `_failure` and
+    stops the transfer; `run` raises it again.
+    """
+
+    def __init__(self, curl: pycurl.Curl, policy: AddressPolicy, max_body_bytes: int, *, is_proxied: bool) -> None:
+        self._curl = curl
+        self._policy = policy
+        self._max_body_bytes = max_body_bytes
+        self._is_proxied = is_proxied
+        self._headers: list[tuple[str, str]] = []
+        self._body = BodyBuffer(max_body_bytes)
+        self._failure: BaseException | None = None
+        self._beat: Beat | None = None
+        self._beat_at = 0.0
+        self._scheme, self._send_count, self._is_connected = "https", 0, False
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
+        curl.setopt(pycurl.HEADERFUNCTION, self._on_header)
+        curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
+        curl.setopt(pycurl.XFERINFOFUNCTION, self._on_progress)
+
+    def close(self) -> None:
+        self._curl.close()
+
+    def run(self, request: Request, beat: Beat | None) -> Response:
+        place = _place(request.method, request.url)
+        try:
+            self._policy.check_url(request.url)
+        except AddressRefusedError as error:
+            raise TransportError("refused_address", str(error)) from None
+        self._prepare(request, beat)
+        started_at = time.monotonic()
+        try:
+            self._curl.perform()
+            body = self._body.finish()
+        except BodyDamagedError as error:
+            raise TransportError("decode", f"{place}: {error}") from None
+        except pycurl.error as error:
+            raise self._translated(error, place) from None
+        finally:
+            self._beat = None
+        return Response(
+            status=self._curl.getinfo(pycurl.RESPONSE_CODE),
+            headers=Headers(self._headers),
+            body=body,
+            url=request.url,
+            elapsed_s=time.monotonic() - started_at,
+            wire_bytes=self._body.wire_bytes,
+        )
+
+    def _prepare(self, request: Request, beat: Beat | None) -> None:
+        self._headers, self._body = [], BodyBuffer(self._max_body_bytes)
+        self._failure, self._beat, self._beat_at = None, beat, time.monotonic()
+        self._scheme, self._send_count, self._is_connected = _scheme_of(request.url), 0, False
+        curl = self._curl
+        curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.HTTPHEADER, _header_lines(request.headers))
+        curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(request.read_timeout_s)))
+        curl.setopt(pycurl.TIMEOUT_MS, max(1000, int(request.read_timeout_s * 10_000)))
+        _set_method(curl, request.method, request.body)
+
+    def _translated(self, error: pycurl.error, place: str) -> BaseException:
+        if isinstance(self._failure, AddressRefusedError):
+            return TransportError("refused_address", str(self._failure))
+        if isinstance(self._failure, BodyOverflowError):
+            return BodyTooLarge(f"{place}: {self._failure}")
+        if isinstance(self._failure, BodyDamagedError):
+            return TransportError("decode", f"{place}: {self._failure}")
+        if self._failure is not None:
+            return self._failure
+        code, text = error.args[0], str(error.args[1])
+        if self._send_count > 1:
+            return TransportError("stale", f"{place}: the kept connection was closed by the other side; send again.")
+        kind = _KINDS.get(code, "cut")
+        if kind == "timeout" and not self._is_connected:
+            kind = "connect"
+        return TransportError(kind, f"{place}: {text[:200]}")
+
+    def _open_socket(self, _purpose: int, address: SocketAddress) -> socket.socket | int:
+        family, kind, protocol, sockaddr = address
+        try:
+            if not self._is_proxied:  # the proxy is the operator's and does the checking of what it dials
+                self._policy.check_ip(sockaddr[0], sockaddr[1], self._scheme)
+            return socket.socket(family, kind, protocol)
+        except Exception as error:  # noqa: BLE001 - see the class
+            self._failure = error
+            return int(pycurl.SOCKET_BAD)
+
+    def _before_send(self, *_addresses: object) -> int:
+        self._is_connected = True
+        self._failure = None  # an address refused before another one was dialled
+        self._send_count += 1
+        return int(pycurl.PREREQFUNC_OK if self._send_count == 1 else pycurl.PREREQFUNC_ABORT)
+
+    def _on_header(self, line: bytes) -> int | None:
+        text = line.decode("latin-1")
+        if text.startswith("HTTP/"):
+            self._headers = []  # the block before was an interim one (1xx)
+            return None
+        name, colon, value = text.partition(":")
+        if colon:
+            self._headers.append((name.strip(), value.strip()))
+        elif text.strip() == "":
+            return self._guarded(lambda: self._body.set_encoding(Headers(self._headers).get("content-encoding") or ""))
+        return None
+
+    def _on_body(self, chunk: bytes) -> int | None:
+        return self._guarded(lambda: self._body.feed(chunk))
+
+    def _guarded(self, action: Callable[[], None]) -> int | None:
+        """None goes on; any count that is not the chunk's length stops the transfer."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - see the class
+            self._failure = error
+            return -1
+        return None
+
+    def _on_progress(self, *_counts: float) -> int:
+        if self._beat is None:
+            return 0
+        now = time.monotonic()
+        if now - self._beat_at < BEAT_S:
+            return 0
+        self._beat_at = now
+        try:
+            if self._beat():
+                return 0
+            self._failure = Interrupted("The transfer was stopped.")
+        except BaseException as error:  # noqa: BLE001 - see the class
+            self._failure = error
+        return 1
+
+
+def _set_method(curl: pycurl.Curl, method: str, body: bytes | None) -> None:
+    if body is None:
+        curl.setopt(pycurl.HTTPGET, 1)
+        with contextlib.suppress(pycurl.error):
+            curl.unsetopt(pycurl.CUSTOMREQUEST)
+        if method == "HEAD":
+            curl.setopt(pycurl.NOBODY, 1)
+        elif method != "GET":
+            curl.setopt(pycurl.CUSTOMREQUEST, method)
+        return
+    curl.setopt(pycurl.POST, 1)
+    curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
+    curl.setopt(pycurl.COPYPOSTFIELDS, body)
+    curl.setopt(pycurl.CUSTOMREQUEST, method)
+
+
+def _header_lines(headers: tuple[tuple[str, str], ...]) -> list[bytes]:
+    """Lines for libcurl. `Expect:` keeps it from waiting a second before it sends a body."""
+    lines = [b"Accept-Encoding: gzip", b"Expect:"]
+    for name, value in headers:
+        if any(char in "\r\n\0" for char in name + value):
+            raise TransportError("decode", f"The header {name[:50]!r} holds a line break and is not sent.")
+        # "Name;" is libcurl's spelling of a header with an empty value; "Name:" would remove it.
+        lines.append((f"{name}: {value}" if value else f"{name};").encode())
+    return lines
+
+
+@lru_cache(maxsize=256)
+def _scheme_of(url: str) -> str:
+    return urlsplit(url).scheme
+
+
+def _place(method: str, url: str) -> str:
+    """Method, host and path: what a message may show of a URL, whose query may hold a key."""
+    try:
+        parts = urlsplit(url)
+        return f"{method} {parts.scheme}://{parts.hostname}:{port_of(parts)}{parts.path}"
+    except (ValueError, KeyError):
+        return method
