@@ -1,3 +1,7 @@
 """Plugins only: every fixture lives in tests/fixtures, one file per thing."""
 
-pytest_plugins: list[str] = []
+pytest_plugins = [
+    "tests.fixtures.postgres",
+    "tests.fixtures.valkey",
+    "tests.fixtures.processes",
+]

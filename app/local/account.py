@@ -25,7 +25,9 @@ def server_account() -> Account | None:
     try:
         entry = pwd.getpwnam(_NAME)
     except KeyError:
-        raise LocalError(f"running as root needs the system user {_NAME!r} for PostgreSQL; run as another user") from None
+        raise LocalError(
+            f"running as root needs the system user {_NAME!r} for PostgreSQL; run as another user"
+        ) from None
     return Account(uid=entry.pw_uid, gid=entry.pw_gid)
 
 
@@ -33,14 +35,20 @@ def can_use(account: Account | None, path: Path) -> bool:
     """Whether that account may enter (a folder) or execute (a file) `path`, as the kernel sees it."""
     if account is None:
         return os.access(path, os.R_OK | os.X_OK)
-    test = ["test", "-r", path, "-a", "-x", path]
-    return subprocess.run(test, user=account.uid, group=account.gid, extra_groups=[], cwd="/", check=False).returncode == 0
+    test = ["test", "-r", str(path), "-a", "-x", str(path)]
+    return (
+        subprocess.run(test, user=account.uid, group=account.gid, extra_groups=[], cwd="/", check=False).returncode == 0
+    )
 
 
 def hand_over(path: Path, account: Account | None) -> None:
     """Make a private folder the account's own."""
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(0o700)
+    give(path, account)
+
+
+def give(path: Path, account: Account | None) -> None:
     if account is not None:
         os.chown(path, account.uid, account.gid)
 

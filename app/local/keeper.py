@@ -1,7 +1,8 @@
 """A stand-alone program: runs one command and ends it, with all its group, when the owner goes away.
 
 The owner holds the write end of this program's standard input. Closing it, or dying in any way (SIGKILL too), is the
-order to stop. So a server started for a test run or for `make up` cannot outlive it.
+order to stop. So a server started for a test run or for `make up` cannot outlive it. A byte written before the end
+says: leave the files.
 
     keeper.py SETTINGS STATUS_FD
 
@@ -38,12 +39,12 @@ def launch(settings: dict[str, Any]) -> subprocess.Popen[bytes]:
     as_user = {}
     if settings["uid"] is not None:
         as_user = {"user": settings["uid"], "group": settings["gid"], "extra_groups": []}
-    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+    return subprocess.Popen(
         settings["command"],
         stdin=subprocess.DEVNULL,
         cwd=settings["cwd"],
         process_group=0,
-        preexec_fn=die_with_keeper,
+        preexec_fn=die_with_keeper,  # noqa: PLW1509 - there is one thread
         **as_user,
     )
 
@@ -63,22 +64,32 @@ def kill_group(process: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(process.pid, number)
 
 
-def wait_for_owner_or_exit(process: subprocess.Popen[bytes], child_ended_fd: int) -> int | None:
+class Owner:
+    """The other end of standard input."""
+
+    def __init__(self) -> None:
+        self.gone = False
+        self.wants_files = False
+
+    def listen(self) -> None:
+        """Blocks until the owner says something."""
+        said = os.read(OWNER_FD, 512)
+        self.gone = not said
+        self.wants_files = self.wants_files or bool(said)
+
+
+def wait_for_owner_or_exit(owner: Owner, process: subprocess.Popen[bytes], child_ended_fd: int) -> int | None:
     """Returns the exit code, or None when the owner asked for the end first."""
-    while True:
+    while not owner.gone:
         ready, _, _ = select.select([OWNER_FD, child_ended_fd], [], [])
         if child_ended_fd in ready:
             os.read(child_ended_fd, 512)
         code = exit_code(process)
         if code is not None:
             return code
-        if OWNER_FD in ready and not os.read(OWNER_FD, 512):
-            return None
-
-
-def wait_for_owner() -> None:
-    while os.read(OWNER_FD, 512):
-        pass
+        if OWNER_FD in ready:
+            owner.listen()
+    return None
 
 
 def stop(process: subprocess.Popen[bytes], stop_signal: int, grace_s: float) -> int:
@@ -94,7 +105,7 @@ def stop(process: subprocess.Popen[bytes], stop_signal: int, grace_s: float) -> 
     return code
 
 
-def keep(settings: dict[str, Any], status_fd: int) -> None:
+def keep(settings: dict[str, Any], status_fd: int, owner: Owner) -> None:
     def report(line: str) -> None:
         with contextlib.suppress(BrokenPipeError):
             os.write(status_fd, f"{line}\n".encode())
@@ -109,12 +120,13 @@ def keep(settings: dict[str, Any], status_fd: int) -> None:
         report(f"failed {error}")
         return
     report(f"pid {process.pid}")
-    code = wait_for_owner_or_exit(process, child_ended_fd)
+    code = wait_for_owner_or_exit(owner, process, child_ended_fd)
     if code is None:
         report(f"exit {stop(process, settings['stop_signal'], settings['grace_s'])}")
     else:
         report(f"exit {code}")
-        wait_for_owner()
+        while not owner.gone:
+            owner.listen()
     kill_group(process, signal.SIGKILL)  # whatever of its group is left
     process.wait()
 
@@ -124,9 +136,9 @@ def main() -> None:
     os.set_inheritable(int(sys.argv[2]), False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)  # only the owner ends a keeper; Popen restores SIGPIPE for the child
-    try:
-        keep(settings, int(sys.argv[2]))
-    finally:
+    owner = Owner()
+    keep(settings, int(sys.argv[2]), owner)
+    if not owner.wants_files:
         for path in settings["remove"]:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -1,5 +1,6 @@
 """The owner's side of `keeper.py`: start a process that cannot outlive us."""
 
+import contextlib
 import json
 import os
 import select
@@ -78,25 +79,31 @@ class KeptProcess:
                 self._exit_code = int(value) if word == "exit" else -signal.SIGKILL
             return self._exit_code
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """To the command alone; does nothing if it has ended."""
         if self.alive:
             os.kill(self.pid, number)
 
-    def signal_group(self, number: signal.Signals) -> None:
+    def send_group(self, number: signal.Signals) -> None:
         """To the command and everything of its process group."""
         if self.alive:
             os.killpg(self.pid, number)
 
     def kill(self, timeout_s: float = 10.0) -> None:
         """SIGKILL to the group, and wait for the end."""
-        self.signal_group(signal.SIGKILL)
+        self.send_group(signal.SIGKILL)
         self.wait(timeout_s)
 
-    def stop(self) -> int:
-        """Stop signal, grace, SIGKILL; returns the exit code. Stopping twice is fine."""
+    def stop(self, *, keep_files: bool = False) -> int:
+        """Stop signal, grace, SIGKILL; returns the exit code. Stopping twice is fine.
+
+        `keep_files` spares what `Launch.remove` names.
+        """
         if self._keeper.stdin and not self._keeper.stdin.closed:
-            self._keeper.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                if keep_files:
+                    self._keeper.stdin.write(b"keep")
+                self._keeper.stdin.close()
         code = self.wait(timeout_s=3600)
         self._keeper.wait()
         self._status.close()
@@ -134,3 +141,11 @@ def start(launch: Launch) -> KeptProcess:
         keeper.stdin.close()
     keeper.wait()
     raise LocalError(f"cannot run {os.fspath(launch.command[0])}: {value.strip() or 'see ' + str(launch.log)}")
+
+
+def tail(log: Path, lines: int = 10) -> str:
+    """The end of a log, for a message; empty if there is none."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return ""

