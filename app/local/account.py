@@ -1,15 +1,19 @@
 """Who runs the embedded servers. PostgreSQL refuses to run as root, and a broker has no need to be root."""
 
+import hashlib
 import os
 import pwd
 import shutil
+import stat
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.local.errors import LocalError
 
 _NAME = "nobody"  # exists on every system; creating an account would change the machine
+_COPIES = Path("/var/cache/haulage")
 
 
 @dataclass(frozen=True)
@@ -53,20 +57,30 @@ def give(path: Path, account: Account | None) -> None:
         os.chown(path, account.uid, account.gid)
 
 
-def usable_copy(tree: Path, needed: Path, account: Account | None) -> Path:
-    """`tree`, or a copy of it that the account can use where `tree` lies below a closed folder such as /root.
+def usable(site: Path, program: str, parts: Sequence[str], account: Account | None) -> Path:
+    """`site / program`, or a copy of it where `site` lies below a closed folder such as /root.
 
-    `needed` is a file of the tree, relative, that must be executable. The copy is root's and made once.
+    `parts` are the folders below `site` that the program needs. The copy is root's, made once for each version.
     """
-    if can_use(account, tree / needed):
-        return tree
-    copy = Path("/var/cache/haulage") / f"{tree.name}-{(tree / needed).stat().st_mtime_ns}"
-    if not can_use(account, copy / needed):
-        copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        partial = copy.with_name(f"{copy.name}.{os.getpid()}")
-        shutil.copytree(tree, partial, symlinks=True)
-        for path in [partial, *partial.rglob("*")]:
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
-        shutil.rmtree(copy, ignore_errors=True)
-        partial.rename(copy)
-    return copy
+    if can_use(account, site / program):
+        return site / program
+    digest = hashlib.sha256((site / program).read_bytes()).hexdigest()[:16]
+    copy = _COPIES / f"{Path(program).name}-{digest}"
+    if not can_use(account, copy / program):
+        _copy_for_all(site, parts, copy)
+    return copy / program
+
+
+def _copy_for_all(site: Path, parts: Sequence[str], copy: Path) -> None:
+    """Under another name until it is whole, so that two at once do no harm."""
+    unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+    try:
+        for part in parts:
+            shutil.copytree(site / part, unfinished / part, symlinks=True)
+        for path in [_COPIES, unfinished, *unfinished.rglob("*")]:
+            executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            path.chmod(0o755 if executable else 0o644)
+        if not copy.exists():
+            unfinished.rename(copy)
+    except OSError as error:
+        raise LocalError(f"root's servers run as {_NAME!r}, who cannot enter {site}, and no copy: {error}") from error

