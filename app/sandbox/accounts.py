@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.sandbox.faults import Rule, Script
+from app.sandbox.gate import Gate
 from app.sandbox.limits import Limit, Meters
 from app.sandbox.records import expected_record
+from app.sandbox.selection import select
 from app.sandbox.settings import Plain, Settings, read_settings
 from app.sandbox.wire import Request
 
@@ -26,10 +28,11 @@ class TooManyAccountsError(Exception):
 
 @dataclass(slots=True)
 class LogEntry:
-    """One call. ``number`` counts from 1 and never repeats within an account.
+    """One call. ``number`` counts from 1 and never repeats within an account until its log is cleared.
 
-    ``status`` 0: no answer was meant to be sent. ``bytes`` is the body as meant; ``complete`` turns true once all of it
-    was handed to the network. ``concurrency`` is the number of calls in progress at arrival, this one included.
+    ``status`` (0 until decided), ``bytes`` and ``records`` are what was meant to be sent; ``complete`` turns true once
+    the fault, if any, has run and the network has taken it all. ``concurrency`` is the number of calls in progress at
+    arrival, this one included.
     """
 
     number: int
@@ -74,7 +77,7 @@ class Account:
         self._changed = threading.Condition()
         self._log: deque[LogEntry] = deque(maxlen=LOG_LINES)
         self._secret_calls: OrderedDict[str, int] = OrderedDict()
-        self._gate = threading.Event()
+        self.gate = Gate()
         self._calls = self._in_progress = self._data_calls = 0
         self.counters: Counter[str] = Counter()
         self._apply(read_settings({}, defaults))
@@ -88,14 +91,14 @@ class Account:
     def settings(self) -> Settings:
         return self._settings
 
-    def configure(self, **document: Any) -> None:
+    def configure(self, /, **document: Any) -> None:
         """Replace all settings, as PUT does; what is not given is the server's default. Raises BadDocumentError.
 
         Restarts the count of calls that fault rules see, limits, secret expiry and growth; keeps log and counters.
         """
         self._apply(read_settings(document, self._defaults))
 
-    def change(self, **document: Any) -> None:
+    def change(self, /, **document: Any) -> None:
         """Replace the named top-level settings and keep the others, as PATCH does. Raises BadDocumentError."""
         self._apply(read_settings({**self._settings.document, **document}, self._defaults))
 
@@ -138,7 +141,13 @@ class Account:
             grown = self._data_calls * settings.habits.grows
             self._data_calls += 1
             return Admission(
-                entry, settings, settings.plain.records + grown, rule, refused, too_parallel, self._meters.headers()
+                entry,
+                settings,
+                settings.plain.records + grown,
+                rule,
+                refused,
+                too_parallel,
+                self._meters.headers(None if refused else settings.habits.clock_skew_s),
             )
 
     def expired(self, secret: str) -> bool:
@@ -172,16 +181,14 @@ class Account:
             entry.complete = complete
             self._changed.notify_all()
 
-    @property
-    def gate(self) -> threading.Event:
-        """Set at the next release: what a call held now waits for."""
-        return self._gate
-
     def release(self) -> None:
         """Let every call go that a ``hold`` fault holds now; later ones are held anew."""
-        with self._changed:
-            gate, self._gate = self._gate, threading.Event()
-        gate.set()
+        self.gate.release()
+
+    def wait_for_held(self, count: int = 1, timeout_s: float = 30) -> None:
+        """Return once ``count`` calls are held by a ``hold`` fault. Raises TimeoutError."""
+        if not self.gate.wait_for_held(count, timeout_s):
+            raise TimeoutError(f"account {self.name}: {self.gate.held} of {count} calls held after {timeout_s} s")
 
     @property
     def calls(self) -> int:
@@ -216,10 +223,11 @@ class Account:
             if not self._changed.wait_for(lambda: not self._in_progress, timeout_s):
                 raise TimeoutError(f"account {self.name}: {self._in_progress} calls in progress after {timeout_s} s")
 
-    def expected(self) -> Iterator[bytes]:
-        """Every record that a complete download yields, oldest first, in compact form."""
-        shape = self._settings.habits.shape(self._settings.plain.seed)
-        return (expected_record(n, shape) for n in range(1, self._settings.plain.records + 1))
+    def expected(self, **filters: str) -> Iterator[bytes]:
+        """Every record of a complete download, oldest first, compact, archived ones too. ``filters``: field=text."""
+        plain, shape = self._settings.plain, self._settings.habits.shape(self._settings.plain.seed)
+        chosen = select(plain.records, plain.seed, tuple(sorted(filters.items())), newest_first=False)
+        return (expected_record(n, shape) for n in chosen.ids)
 
 
 class Accounts:

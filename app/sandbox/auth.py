@@ -8,7 +8,7 @@ from app.sandbox.wire import Request
 
 PUBLIC: Final = "public"
 KINDS: Final = ("basic", "bearer", "header", "query")
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _WRONG: Final = "wrong"  # the one password and the one secret that are refused
 
 
@@ -28,7 +28,7 @@ def read_credential(request: Request, required: str | None) -> Credential:
         if required is None:
             return Credential(PUBLIC)
         return Credential(PUBLIC, kind=required, refusal=f"this path needs a credential of the kind {required}")
-    if not _NAME.fullmatch(found.account):
+    if not NAME.fullmatch(found.account):
         return found._replace(account=PUBLIC, refusal="the account name is 1 to 64 letters, digits, _ or -")
     if found.secret in {"", _WRONG} and not (found.kind == "basic" and not found.secret):
         return found._replace(refusal="wrong secret" if found.secret else "the form is account.secret")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.sandbox.accounts import LOG_LINES, Account, Accounts
+from app.sandbox.auth import NAME
 from app.sandbox.guide import vocabulary
 from app.sandbox.pages import error_answer, json_answer
 from app.sandbox.vocabulary import BadDocumentError
@@ -26,6 +27,8 @@ class Control:
                 return json_answer(200, vocabulary())
             case ["GET", "accounts"]:
                 return json_answer(200, {"accounts": self._accounts.names()})
+            case [_, "accounts", name, *_] if not NAME.fullmatch(name):
+                return error_answer(400, "bad_document", f"name: {name!r} is not accepted; accepted: {NAME.pattern}")
             case ["DELETE", "accounts", name]:
                 self._accounts.forget(name)
                 return Answer(204, b"", ())
@@ -62,6 +65,7 @@ def _show(account: Account, _: Request) -> Answer:
             "settings": {**account.settings.document},
             "calls": account.calls,
             "in_progress": account.in_progress,
+            "held": account.gate.held,
             "counters": dict(account.counters),
         },
     )

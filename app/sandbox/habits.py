@@ -36,7 +36,7 @@ class Habits:
         "absolute",
         either(
             choice("absolute", "relative", "other_host"),
-            matching(r"https?://[^/\s]+", "an origin such as http://10.0.0.1"),
+            matching(r"https?://[\w.:\[\]-]+", "an origin such as http://10.0.0.1"),
         ),
         "form of next links (next-url, link, odata); other_host swaps localhost and 127.0.0.1",
     )

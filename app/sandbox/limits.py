@@ -68,13 +68,18 @@ class Meter:
         if limit.window == "fixed":
             if now - self._opened_at >= limit.per_s:
                 self._opened_at, self._in_window = now, 0
-            full, ends_at = self._in_window >= limit.calls, self._opened_at + limit.per_s
+            full = self._in_window >= limit.calls
         else:
             while self._accepted_at and now - self._accepted_at[0] >= limit.per_s:
                 self._accepted_at.popleft()
             full = len(self._accepted_at) >= limit.calls
-            ends_at = (self._accepted_at[0] if self._accepted_at else now) + limit.per_s
-        return max(ends_at - now, 0.001) if full else 0.0
+        return max(self.resets_in_s(now), 0.001) if full else 0.0
+
+    def resets_in_s(self, now: float) -> float:
+        """Seconds until the window ends, or until its oldest call leaves it."""
+        oldest_at = self._accepted_at[0] if self._accepted_at else now
+        opened_at = self._opened_at if self.limit.window == "fixed" else oldest_at
+        return max(0.0, opened_at + self.limit.per_s - now)
 
     def accept(self, now: float) -> None:
         if self.limit.window == "fixed":
@@ -105,12 +110,20 @@ class Meters:
             meter.accept(now)
         return None
 
-    def headers(self) -> Headers:
-        """X-RateLimit-Limit and -Remaining of the limit nearest to its end."""
+    def headers(self, clock_skew_s: float | None) -> Headers:
+        """X-RateLimit-Limit and -Remaining of the limit nearest to its end, and its reset in the form it tells.
+
+        ``clock_skew_s`` None leaves the reset out: a refusal has its own.
+        """
         if not self._meters:
             return ()
         nearest = min(self._meters, key=lambda meter: meter.remaining)
-        return (
+        counts = (
             ("X-RateLimit-Limit", str(nearest.limit.calls)),
             ("X-RateLimit-Remaining", str(nearest.remaining)),
+        )
+        if clock_skew_s is None or not nearest.limit.tell.startswith("reset"):
+            return counts
+        return counts + wait_header(
+            nearest.limit.tell, nearest.resets_in_s(time.monotonic()), time.time() + clock_skew_s
         )

@@ -28,7 +28,7 @@ class SandboxServer:
     def __init__(
         self, host: str = "127.0.0.1", port: int = 0, *, records: int = 1000, seed: int = 0, page_max: int = 1000
     ) -> None:
-        self._address = (host, port)
+        self._host, self._port = host, port
         self._accounts = Accounts(Plain(records=records, seed=seed, page_max=page_max))
         self._vendor, self._control = Vendor(self._accounts), Control(self._accounts)
         self._stopping = threading.Event()
@@ -39,8 +39,9 @@ class SandboxServer:
 
     def start(self) -> Self:
         """Listen and return at once. Raises OSError when the address is taken."""
-        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-        self._listener = socket.create_server(self._address, family=family, backlog=_BACKLOG)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listener = socket.create_server((self._host, self._port), family=family, backlog=_BACKLOG)
+        self._port = self._listener.getsockname()[1]
         self._acceptor = threading.Thread(
             target=self._accept, args=(self._listener,), name="sandbox-accept", daemon=True
         )
@@ -73,16 +74,13 @@ class SandboxServer:
 
     @property
     def port(self) -> int:
-        """The port in use. Raises RuntimeError before start()."""
-        if self._listener is None:
-            raise RuntimeError("the sandbox has not been started")
-        port: int = self._listener.getsockname()[1] if not self._stopping.is_set() else self._address[1]
-        return port
+        """The port in use; 0 before start() when any free one was asked for."""
+        return self._port
 
     @property
     def url(self) -> str:
         """Base URL without a slash at its end."""
-        host = self._address[0]
+        host = self._host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     def account(self, name: str) -> Account:
@@ -140,8 +138,8 @@ class SandboxServer:
         own = self._own_answer(request, peer)
         if own is None:
             return self._vendor.serve(request, peer)
-        peer.send(own)
-        return request.keeps_alive
+        peer.send(own.to_head_request() if request.method == "HEAD" else own)
+        return request.keeps_alive and request.method != "HEAD"
 
     def _own_answer(self, request: Request, peer: Peer) -> Answer | None:
         """The manual and the control API; None for everything that is the vendor's."""

@@ -14,7 +14,6 @@ from app.sandbox.vocabulary import choice, flag, matching, number, setting, whol
 from app.sandbox.wire import Answer, ClientGoneError, Peer, Request
 
 _LONG_S: Final = 3600
-_GATE_CHECK_S: Final = 0.02  # how often a held call looks whether its client has left
 
 
 @dataclass(frozen=True)
@@ -130,8 +129,7 @@ class Hold(Trouble):
     """The answer waits until the account is released (``Account.release``, POST .../release), then comes whole."""
 
     def send(self, peer: Peer, answer: Answer) -> None:
-        while not peer.gate.is_set():
-            peer.pause(_GATE_CHECK_S)
+        peer.gate.hold(peer.pause)
         peer.send(answer)
 
 

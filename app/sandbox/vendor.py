@@ -1,7 +1,7 @@
 """The vendor itself: a request becomes an answer of its account's data."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -12,6 +12,7 @@ from app.sandbox.limits import wait_header
 from app.sandbox.pages import dressed, error_answer, html_answer, page_answer
 from app.sandbox.records import FILTERABLE
 from app.sandbox.selection import EMPTY, PageCache, Selection, select
+from app.sandbox.settings import Settings
 from app.sandbox.troubles import Trouble
 from app.sandbox.wire import Answer, Peer, Request
 
@@ -28,6 +29,7 @@ class _Call:
     entry: LogEntry
     origin: str
     kind: str
+    settings: Settings
     trouble: Trouble = _PLAIN
 
 
@@ -43,10 +45,12 @@ class Vendor:
         credential = auth.read_credential(request, required)
         account = self._accounts.named(credential.account)
         entry = account.arrive(request, credential.kind, _logged_query(request))
-        call = _Call(request, account, entry, _origin(request, peer), kind)
+        call = _Call(request, account, entry, _origin(request, peer), kind, account.settings)
         complete = False
         try:
-            answer = dressed(problem or self._answer(call, credential), account.settings.habits)
+            answer = dressed(problem or self._answer(call, credential), call.settings.habits)
+            if request.method == "HEAD":
+                answer = answer.to_head_request()
             account.decide(
                 entry,
                 status=answer.status,
@@ -54,7 +58,7 @@ class Vendor:
                 records=answer.record_count,
                 ids=answer.record_ids,
             )
-            if latency_s := account.settings.plain.latency_ms / 1000:
+            if latency_s := call.settings.plain.latency_ms / 1000:
                 peer.pause(latency_s)
             peer.gate = account.gate
             call.trouble.send(peer, answer)
@@ -64,7 +68,7 @@ class Vendor:
         return request.keeps_alive and not answer.close
 
     def _answer(self, call: _Call, credential: auth.Credential) -> Answer:
-        habits = call.account.settings.habits
+        habits = call.settings.habits
         if credential.refusal:
             return self._refused(call, habits.wrong_auth, credential.refusal)
         if call.account.expired(credential.secret):
@@ -83,7 +87,7 @@ class Vendor:
         return self._page(call, EMPTY if empty else _selection(call, admission.records))
 
     def _page(self, call: _Call, selection: Selection) -> Answer:
-        settings, request = call.account.settings, call.request
+        settings, request = call.settings, call.request
         question = Question(
             query=request.query,
             headers=request.headers,
@@ -91,7 +95,7 @@ class Vendor:
             path=request.path,
             selection=selection,
             page_max=settings.plain.page_max,
-            habits=settings.habits if selection.ids else replace(settings.habits, cursor_loop=0),
+            habits=settings.habits,
             twist=call.trouble.twist,
         )
         try:
@@ -105,7 +109,7 @@ class Vendor:
         if form == "200_empty":
             return self._page(call, EMPTY)
         if form == "200_public":
-            return self._page(call, _selection(call, call.account.settings.plain.records, group=_PUBLIC_GROUP))
+            return self._page(call, _selection(call, call.settings.plain.records, group=_PUBLIC_GROUP))
         challenge = ("WWW-Authenticate", 'Bearer realm="sandbox"')
         if form == "401_html":
             return html_answer(401, "Sign in").plus(challenge)
@@ -146,7 +150,7 @@ def _turned_away(admission: Admission) -> Answer | None:
 
 
 def _selection(call: _Call, records: int, group: str | None = None) -> Selection:
-    settings, query = call.account.settings, call.request.query
+    settings, query = call.settings, call.request.query
     wanted = {name: query[name] for name in FILTERABLE if name in query}
     if wanted.get("archived") == "all":
         del wanted["archived"]

@@ -17,6 +17,8 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+from app.sandbox.gate import Gate
+
 _HEAD_LIMIT_BYTES: Final = 64 * 1024
 _BODY_LIMIT_BYTES: Final = 1024 * 1024
 _IDLE_LIMIT_S: Final = 300
@@ -43,11 +45,8 @@ class Request:
     raw_query: str
     query: Mapping[str, str]  # the last value of each name
     headers: Mapping[str, str]  # lower-case names
+    keeps_alive: bool = True
     body: bytes = b""
-
-    @property
-    def keeps_alive(self) -> bool:
-        return self.headers.get("connection", "").lower() != "close"
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,10 @@ class Answer:
 
     def plus(self, *headers: tuple[str, str]) -> "Answer":
         return replace(self, headers=(*self.headers, *headers))
+
+    def to_head_request(self) -> "Answer":
+        """The same without a body, ending the connection: no list is ever asked for by HEAD in earnest."""
+        return replace(self, body=b"", chunked=False, close=True)
 
     def head(self) -> bytes:
         """Status line and headers, with Date always and the length of the whole body."""
@@ -100,7 +103,7 @@ class Peer:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(_IDLE_LIMIT_S)
         self._socket, self._stopping, self._buffer = connection, stopping, b""
-        self.gate = threading.Event()  # of the account whose call is being answered
+        self.gate = Gate()  # of the account whose call is being answered
         self.origin = "http://{}:{}".format(*connection.getsockname()[:2])
 
     def read_request(self) -> Request | None:
@@ -180,11 +183,13 @@ def _parse(head: bytes) -> Request:
     parts = lines[0].split(" ")
     if len(parts) != 3 or not parts[2].startswith("HTTP/1."):  # noqa: PLR2004 - method, target, version
         raise BadRequestError(400, f"request line {lines[0][:100]!r} is not accepted; accepted: METHOD TARGET HTTP/1.1")
-    method, target, _ = parts
+    method, target, version = parts
     headers = {}
     for line in lines[1:]:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     path, _, raw_query = target.partition("?")
     query = dict(parse_qsl(raw_query, keep_blank_values=True)) if raw_query else {}
-    return Request(method, target, unquote(path), raw_query, query, headers)
+    wish = headers.get("connection", "").lower()
+    keeps_alive = wish == "keep-alive" if version == "HTTP/1.0" else wish != "close"
+    return Request(method, target, unquote(path), raw_query, query, headers, keeps_alive)
