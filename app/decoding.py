@@ -9,6 +9,7 @@ from isal import igzip_lib, isal_zlib
 
 _GZIP_WBITS = 31
 _PLAIN = frozenset({"", "identity"})
+_DAMAGE: Any = (zlib.error, igzip_lib.IsalError)
 _GZIP = frozenset({"gzip", "x-gzip"})
 
 
@@ -89,6 +90,6 @@ class _Inflater:
                 data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
                 room_bytes -= len(piece)
                 pieces.append(piece)
-        except (zlib.error, igzip_lib.IsalError) as error:
+        except _DAMAGE as error:
             raise BodyDamagedError(f"the compressed answer is damaged ({error})") from None
         return pieces

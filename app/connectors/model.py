@@ -1,0 +1,228 @@
+"""What a connector document says, as frozen values. `app.connectors.spec` reads documents into these.
+
+JSON Pointers are kept as text ("" is the whole document). Durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from app.connectors.templates import Template
+
+Params = tuple[tuple[str, Template], ...]
+
+ANY_OBJECT = "*"
+_EMPTY = Template()
+
+
+class PageKind(StrEnum):
+    """How a vendor hands out a list in pieces."""
+
+    NONE = "none"
+    PAGE = "page"
+    OFFSET = "offset"
+    CURSOR = "cursor"
+    NEXT_URL = "next_url"
+    LINK = "link"
+    ODATA = "odata"
+    KEYSET = "keyset"
+
+
+class Resume(StrEnum):
+    """What going on at a stored cursor promises."""
+
+    EXACT = "exact"
+    """The next record is the one that follows, whatever changed meanwhile (within `token_ttl_s` where one is set)."""
+    REPLAY = "replay"
+    """The page number is asked again: exact while no record is inserted or removed before it."""
+    REPLAY_UNSAFE = "replay_unsafe"
+    """As replay, and any change before the offset shifts it."""
+    RESTART = "restart"
+    """There is one page: it is read again from its beginning."""
+
+
+class AuthKind(StrEnum):
+    """How the credentials are put into a request."""
+
+    NONE = "none"
+    BASIC = "basic"
+    BEARER = "bearer"
+    API_KEY = "api_key"
+
+
+class Action(StrEnum):
+    """What to do about an answer."""
+
+    OK = "ok"
+    RETRY = "retry"
+    WAIT = "wait"
+    REFRESH_AUTH = "refresh_auth"
+    SHRINK_PAGE = "shrink_page"
+    RESTART_CURSOR = "restart_cursor"
+    EMPTY = "empty"
+    STOP = "stop"
+    FAIL = "fail"
+
+
+class ErrorClass(StrEnum):
+    """What kind of failure it is: metrics, lists and callbacks group by this."""
+
+    RATE_LIMIT = "rate_limit"
+    TRANSIENT = "transient"
+    AUTH = "auth"
+    PERMISSION = "permission"
+    NOT_FOUND = "not_found"
+    DATA = "data"
+    CONFIG = "config"
+    VENDOR = "vendor"
+
+
+_RESUME = {
+    PageKind.NONE: Resume.RESTART,
+    PageKind.PAGE: Resume.REPLAY,
+    PageKind.OFFSET: Resume.REPLAY_UNSAFE,
+}
+
+
+@dataclass(frozen=True)
+class PageSpec:
+    """How to ask for the next page. Which fields a kind uses: `app.connectors.schema.KIND_FIELDS`."""
+
+    kind: PageKind
+    param: str = ""
+    at: str | None = None
+    header: str = ""
+    rel: str = "next"
+    field: str | None = None
+    start: int | str | None = None
+    step: Literal["records", "size"] = "records"
+    size: int | None = None
+    size_max: int | None = None
+    size_param: str = ""
+    more: str | None = None
+    pages: str | None = None
+    stop: Literal["empty", "short"] = "empty"
+    past_end: Literal["empty", "repeat", "error"] = "empty"
+    token_ttl_s: float | None = None
+    repeat_params: bool = True
+    link_host: Literal["same", "rewrite"] = "same"
+    version: int = 4
+    prefer_maxpagesize: bool = True
+    is_total_exact: bool = False
+
+    @property
+    def resume(self) -> Resume:
+        """What a stored cursor of this kind is worth."""
+        return _RESUME.get(self.kind, Resume.EXACT)
+
+    @property
+    def is_size_sent(self) -> bool:
+        """Whether the vendor is told a page size at all."""
+        return bool(self.size_param) or (self.kind is PageKind.ODATA and self.prefer_maxpagesize)
+
+
+@dataclass(frozen=True)
+class ListSpec:
+    """How to read all records of an object."""
+
+    path: Template
+    records: str
+    page: PageSpec
+    params: Params = ()
+    headers: Params = ()
+    total: str | None = None
+    total_header: str = ""
+    missing: Literal["fault", "empty"] = "fault"
+    read_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class ObjectSpec:
+    """One kind of record. `id`: pointer to what identifies a record, or None."""
+
+    name: str
+    list: ListSpec
+    id: str | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class AuthSpec:
+    """Where credentials go. `value` is the token or key, `user` and `password` are for basic."""
+
+    kind: AuthKind
+    user: Template = _EMPTY
+    password: Template = _EMPTY
+    value: Template = _EMPTY
+    placement: Literal["header", "query"] = "header"
+    name: str = ""
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class SettingField:
+    """One value that an instance gives. Secret ones are encrypted at rest and never shown."""
+
+    name: str
+    is_secret: bool
+    is_required: bool = True
+    default: str | None = None
+    enum: tuple[str, ...] = ()
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class WaitSpec:
+    """Where the vendor says how long to wait."""
+
+    headers: tuple[str, ...] = ("Retry-After",)
+    reset: str = ""
+    reset_is: Literal["auto", "epoch", "epoch_ms", "seconds", "iso"] = "auto"
+
+
+@dataclass(frozen=True)
+class ErrorRule:
+    """If every given condition holds, do `action`. The first rule that matches wins over the built-in table."""
+
+    action: Action
+    error_class: ErrorClass
+    statuses: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
+    body: str = ""
+    header: str = ""
+    pointer: str | None = None
+    equals: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Connector:
+    """One vendor. `document` is what it was read from."""
+
+    key: str
+    name: str
+    hub: str
+    base_url: Template
+    auth: AuthSpec
+    objects: tuple[ObjectSpec, ...]
+    settings: tuple[SettingField, ...] = ()
+    origins: tuple[str, ...] = ()
+    headers: Params = ()
+    params: Params = ()
+    wait: WaitSpec = WaitSpec()
+    errors: tuple[ErrorRule, ...] = ()
+    docs: str = ""
+    document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def object_names(self) -> tuple[str, ...]:
+        """The declared objects; `*` stands for any other name."""
+        return tuple(each.name for each in self.objects)
+
+    @property
+    def secret_names(self) -> frozenset[str]:
+        """The settings that must be encrypted and masked."""
+        return frozenset(each.name for each in self.settings if each.is_secret)

@@ -1,0 +1,213 @@
+"""Cutting a page into records without decoding them: the vendor's bytes stay the vendor's bytes.
+
+One msgspec pass with a Struct made from the connector's pointers finds the records as raw slices and decodes the few
+small values beside them. What that pass cannot read though it is JSON (lone surrogate escapes, an array where an
+object was declared, array indexes in pointers) goes through the slow scanner, with the same result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from app.connectors.faults import PageFault
+from app.connectors.guards import print_of
+from app.connectors.model import ListSpec, PageSpec
+from app.connectors.pointers import Missing, find_raw, find_value, split_pointer
+from app.connectors.scanner import NotJsonError, scan_items
+
+Raw = msgspec.Raw
+Record = Raw | bytes
+
+_BOM = b"\xef\xbb\xbf"
+_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer. `records`: JSON texts in order, on one line each. `values`: what the connector's pointers found."""
+
+    records: list[Record] = field(repr=False)
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many records."""
+        return len(self.records)
+
+    def jsonl(self, skip: int = 0, limit: int | None = None) -> bytes:
+        """JSON Lines of the records behind the first `skip`, at most `limit`; each ends in a newline."""
+        if skip or (limit is not None and limit < len(self.records)):
+            chosen = self.records[skip : None if limit is None else skip + limit]
+        else:
+            chosen = self.records
+        return b"\n".join([*chosen, b""])
+
+    def fingerprint(self, id_pointer: str | None) -> str:
+        """What tells this page from its neighbour: `i…` from record ids where they have one, else `r…` from bytes."""
+        if not self.records:
+            return ""
+        samples = (self.records[0], self.records[len(self.records) // 2], self.records[-1])
+        ids = [find_raw(sample, id_pointer) for sample in samples] if id_pointer is not None else [None]
+        texts = (
+            [bytes(sample) for sample in samples] if None in ids else [bytes(each) for each in ids if each is not None]
+        )
+        mark = print_of(b"\n".join([str(len(self.records)).encode(), *texts]))
+        return ("r" if None in ids else "i") + mark
+
+    def last_key(self, pointer: str) -> str | None:
+        """The text or number at `pointer` of the last record, numbers as the vendor wrote them."""
+        raw = find_raw(self.records[-1], pointer) if self.records else None
+        if raw is None or bytes(raw)[:1] in {b"{", b"[", b"n", b"t", b"f"}:
+            return None
+        text = bytes(raw)
+        return str(find_value(text, "")) if text.startswith(b'"') else text.decode()
+
+
+EMPTY_PAGE = Page([])
+
+
+class PageReader:
+    """Reads the answers of one list. Made once a declaration (see `page_reader`), used by any thread."""
+
+    def __init__(self, list_spec: ListSpec) -> None:
+        self._records = list_spec.records
+        self._is_missing_empty = list_spec.missing == "empty"
+        self._pointers = _value_pointers(list_spec, list_spec.page)
+        self._decoder = _make_decoder(self._records, self._pointers)
+
+    def read(self, body: bytes) -> Page:
+        """Cut `body`. Raises PageFault: not JSON, not UTF-8, nested too deep, or no list where one is declared."""
+        body = body.removeprefix(_BOM)
+        _check_text(body)
+        try:
+            records, values = self._read_fast(body)
+        except msgspec.MsgspecError:
+            records, values = self._read_slow(body)
+        except RecursionError:
+            raise PageFault("not_json", "The answer is nested too deep.") from None
+        if records is None and not self._is_missing_empty:
+            raise self._missing(body)
+        return Page(_on_one_line(records or [], body), values)
+
+    def _read_fast(self, body: bytes) -> tuple[list[Record] | None, dict[str, Any]]:
+        if self._decoder is None:
+            return self._read_slow(body)
+        tree = self._decoder.decode(body)
+        values = {name: _walk(tree, split_pointer(pointer)) for name, pointer in self._pointers.items()}
+        return _walk(tree, split_pointer(self._records)), values
+
+    def _read_slow(self, body: bytes) -> tuple[list[Record] | None, dict[str, Any]]:
+        if body.lstrip()[:1] not in {b"{", b"["}:
+            raise PageFault("not_json", f"The answer is no JSON object or array: {_excerpt(body)}")
+        try:
+            found = find_raw(body, self._records)
+            values = {name: find_value(body, pointer) for name, pointer in self._pointers.items()}
+            items = None if found is None else scan_items(bytes(found))
+        except RecursionError:
+            raise PageFault("not_json", "The answer is nested too deep.") from None
+        except (Missing, NotJsonError):
+            raise PageFault("not_json", f"The answer is not JSON: {_excerpt(body)}") from None
+        # Some servers write an empty list as `{}` or `""`; anything else that is no array is wrong however declared.
+        if found is not None and items is None and bytes(found).strip() not in {b"{}", b'""'}:
+            raise self._missing(body)
+        return (None if items is None else [*items]), values
+
+    def _missing(self, body: bytes) -> PageFault:
+        return PageFault(
+            "missing_records",
+            f"There is no array of records at {self._records!r}: {_excerpt(body)} "
+            f"If that means an empty list, declare `missing: empty` in the connector.",
+        )
+
+
+@lru_cache(maxsize=512)
+def page_reader(list_spec: ListSpec) -> PageReader:
+    """The reader of `list_spec`, compiled once a process."""
+    return PageReader(list_spec)
+
+
+def _value_pointers(list_spec: ListSpec, page: PageSpec) -> dict[str, str]:
+    declared = {"token": page.at, "total": list_spec.total, "more": page.more, "pages": page.pages}
+    return {name: pointer for name, pointer in declared.items() if pointer is not None}
+
+
+def _make_decoder(records: str, values: Mapping[str, str]) -> Any:
+    """A decoder for a Struct that mirrors the pointers; None where they cannot be one (no common root)."""
+    if records == "":
+        return msgspec.json.Decoder(list[Raw]) if not values else None
+    tree: dict[str, Any] = {}
+    for pointer, leaf in [(records, list[Raw] | None), *((each, Any) for each in values.values())]:
+        *path, last = split_pointer(pointer)
+        node = tree
+        for key in path:
+            node = node.setdefault(key, {})
+            if not isinstance(node, dict):
+                return None
+        if node.setdefault(last, leaf) is not leaf:
+            return None
+    return msgspec.json.Decoder(_struct(tree))
+
+
+def _struct(tree: dict[str, Any]) -> Any:
+    fields = [
+        (f"f{number}", _struct(kind) | None if isinstance(kind, dict) else kind, None)
+        for number, kind in enumerate(tree.values())
+    ]
+    names = {f"f{number}": key for number, key in enumerate(tree)}
+    made = msgspec.defstruct("Node", fields, rename=names, frozen=True, gc=False)
+    _FIELDS[made] = {key: name for name, key in names.items()}
+    return made
+
+
+_FIELDS: dict[type, dict[str, str]] = {}
+
+
+def _walk(node: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        if node is None:
+            return None
+        node = getattr(node, _FIELDS[type(node)][key])
+    return node
+
+
+def _check_text(body: bytes) -> None:
+    if body.isascii():
+        return
+    try:
+        str(body, "utf-8")
+    except UnicodeDecodeError as error:
+        raise PageFault("not_json", f"The answer is not UTF-8 (byte {error.start}).") from None
+
+
+def _on_one_line(records: list[Record], body: bytes) -> list[Record]:
+    """Line breaks can only be space between tokens, since JSON text escapes its own; such records are rewritten."""
+    if b"\n" not in body and b"\r" not in body:
+        return records
+    joined = b"".join(records)
+    if b"\n" not in joined and b"\r" not in joined:
+        return records
+    return [_compact(bytes(record)) for record in records]
+
+
+def _compact(record: bytes) -> bytes:
+    if b"\n" not in record and b"\r" not in record:
+        return record
+    try:
+        return bytes(msgspec.json.format(record, indent=-1))
+    except msgspec.MsgspecError:  # lone surrogate escapes
+        return _SPACE.sub(rb"\1", record)
+
+
+def _excerpt(body: bytes) -> str:
+    """The beginning of a body for a message: 80 printable characters."""
+    text = body[:200].decode("utf-8", "replace")
+    shown = re.sub(r"[^\x20-\x7e\xa0-\uffff]+", " ", text).strip()[:80]
+    if shown.startswith("<"):
+        return f"it is HTML or XML ({shown})."
+    return f"it begins with {shown!r}." if shown else "it is empty."
