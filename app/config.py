@@ -75,9 +75,7 @@ class Settings:
     cancel_grace_s: float = _setting(
         "HAULAGE_CANCEL_GRACE_S", "How long a cancelled job's holder may take to let go", default=5.0, low=0
     )
-    worker_slots: int = _setting(
-        "HAULAGE_WORKER_SLOTS", "Legs that one worker process runs at once", default=16, low=1
-    )
+    worker_slots: int = _setting("HAULAGE_WORKER_SLOTS", "Legs that one worker process runs at once", default=16, low=1)
     segment_encoding: str = _setting(
         "HAULAGE_SEGMENT_ENCODING", "Stored form of segments", default="deflate", choices=("deflate", "plain")
     )
@@ -121,7 +119,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 def require(settings: Settings, *names: str) -> None:
     """Raise ConfigError unless every named setting has a value."""
-    missing = [spec.metadata["env"] for spec in fields(Settings) if spec.name in names and not getattr(settings, spec.name)]
+    missing = [
+        spec.metadata["env"] for spec in fields(Settings) if spec.name in names and not getattr(settings, spec.name)
+    ]
     if missing:
         raise ConfigError(f"Set {', '.join(missing)} (or {missing[0]}_FILE); see the settings table of the README.")
 

@@ -15,7 +15,9 @@ _LOCK = 0x4861756C  # any constant: two releases at once wait for each other
 def migrations() -> list[tuple[str, str]]:
     """(name, SQL) of every migration in the package, in order."""
     folder = resources.files("app.db").joinpath("migrations")
-    return sorted((entry.name, entry.read_text(encoding="utf-8")) for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return sorted(
+        (entry.name, entry.read_text(encoding="utf-8")) for entry in folder.iterdir() if entry.name.endswith(".sql")
+    )
 
 
 def migrate(database_url: str) -> list[str]:

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from app.errors import CommitInDoubtError, DatabaseUnavailableError
-
-import msgspec
 
 Connection = psycopg.Connection[DictRow]
 Row = DictRow
@@ -72,9 +71,15 @@ class Database:
         Raises DatabaseUnavailableError when the connection cannot be had or breaks on the way. A statement that
         changed something is then in doubt; callers that need to know look for their own mark afterwards.
         """
+        with self.guard(), self._pool.connection() as connection:
+            yield connection
+
+    @staticmethod
+    @contextmanager
+    def guard() -> Iterator[None]:
+        """Translate a broken connection into DatabaseUnavailableError, for connections outside the pool too."""
         try:
-            with self._pool.connection() as connection:
-                yield connection
+            yield
         except PoolTimeout as error:
             raise DatabaseUnavailableError("PostgreSQL did not give a connection in time.") from error
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
@@ -99,10 +104,22 @@ class Database:
 
     def dedicated(self) -> Connection:
         """A connection outside the pool, for LISTEN and for advisory locks. The caller closes it."""
-        try:
+        with self.guard():
             return psycopg.connect(self._url, autocommit=True, row_factory=dict_row, **_OPTIONS)  # type: ignore[arg-type]
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError(f"PostgreSQL: {_first_line(error)}") from error
+
+
+def listen(db: Database) -> Connection:
+    """A connection that hears of work that became due. Raises DatabaseUnavailableError."""
+    connection = db.dedicated()
+    with db.guard():
+        connection.execute("listen haulage_due")
+    return connection
+
+
+def wait_for_notify(connection: Connection, timeout_s: float) -> bool:
+    """True as soon as a transaction that made something due has committed, False after `timeout_s`."""
+    with Database.guard():
+        return any(True for _ in connection.notifies(timeout=timeout_s, stop_after=1))
 
 
 def _first_line(error: Exception) -> str:

@@ -126,7 +126,8 @@ create table runs (
   stop_reason    text,
   started_at     timestamptz not null default now(),
   finished_at    timestamptz,
-  primary key (job_id, number)
+  primary key (job_id, number),
+  constraint api_limit_is_a_ceiling check (api_limit is null or calls_reserved <= api_limit)
 );
 
 -- Where the work stands. Claim, lease and position live here.
@@ -142,6 +143,7 @@ create table slices (
   skip              bigint not null default 0,  -- records of that page that are delivered already
   exhausted         boolean not null default false,
   sequence          integer not null default 0, -- segments committed
+  checkpoint        bigint not null default 0,  -- checkpoints committed; tells whether a doubtful COMMIT stands
   claim             bigint not null default 0,  -- bumped by every claim: the fence
   worker_id         bigint,
   lease_expires_at  timestamptz,                -- null: held by nobody

@@ -1,0 +1,307 @@
+"""Statements on table jobs: the truth about what was asked and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from app.db.pool import Connection, Row, as_json
+from app.domain.ids import scatter
+from app.domain.jobs import FileFormat, JobStatus, StopReason
+from app.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row. Counters run over all runs of the job."""
+
+    id: int
+    number: int
+    organisation_id: int
+    user_id: int | None
+    instance_id: int
+    connector_id: int
+    connector_revision_id: int
+    direction: str
+    object_name: str
+    file_format: FileFormat
+    criteria: dict[str, Any]
+    notification_url: str | None
+    status: JobStatus
+    status_message: str | None
+    stop_reason: StopReason | None
+    error: str | None
+    has_more: bool
+    run_number: int
+    revision: int
+    record_count: int
+    page_count: int
+    call_count: int
+    calls_written_off: int
+    plain_bytes: int
+    vendor_total: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    cancel_requested_at: datetime | None
+    files_expire_at: datetime | None
+    files_deleted_at: datetime | None
+    sweep_orphans_at: datetime | None
+
+    @property
+    def element_id(self) -> int:
+        """The connector's id by its name on the wire."""
+        return self.connector_id
+
+    @classmethod
+    def from_row(cls, row: Row) -> Job:
+        """A row with (at least) every column of the table."""
+        values = {spec.name: row[spec.name] for spec in fields(cls)}
+        values["file_format"] = FileFormat(row["file_format"])
+        values["status"] = JobStatus(row["status"])
+        values["stop_reason"] = StopReason(row["stop_reason"]) if row["stop_reason"] else None
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What a submission stores."""
+
+    organisation_id: int
+    user_id: int | None
+    instance_id: int
+    connector_id: int
+    connector_revision_id: int
+    object_name: str
+    file_format: FileFormat
+    criteria: dict[str, Any]
+    notification_url: str | None
+
+
+def insert(conn: Connection, new: NewJob, *, id_key: str) -> int:
+    """Store a job in state CREATED and return its id."""
+    number = conn.execute("select nextval('job_numbers')::int as number").fetchone()
+    assert number is not None
+    job_id = scatter(id_key, "job", number["number"])
+    conn.execute(
+        "insert into jobs (id, organisation_id, user_id, instance_id, connector_id, connector_revision_id, object_name,"
+        " file_format, criteria, notification_url) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (
+            job_id,
+            new.organisation_id,
+            new.user_id,
+            new.instance_id,
+            new.connector_id,
+            new.connector_revision_id,
+            new.object_name,
+            new.file_format.value,
+            as_json(new.criteria),
+            new.notification_url,
+        ),
+    )
+    return job_id
+
+
+def get(conn: Connection, organisation_id: int, instance_id: int | None, job_id: int, *, lock: bool = False) -> Job:
+    """The job of this tenant (and instance, where given). Raises NotFoundError for any other id."""
+    row = conn.execute(
+        "select * from jobs where id = %s and organisation_id = %s and (%s::bigint is null or instance_id = %s)"
+        + (" for update" if lock else ""),
+        (job_id, organisation_id, instance_id, instance_id),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"There is no bulk job {job_id}.")
+    return Job.from_row(row)
+
+
+def get_for_worker(conn: Connection, job_id: int, *, lock: bool = False) -> Job:
+    """The job by id alone: workers act for every tenant. Raises NotFoundError."""
+    row = conn.execute("select * from jobs where id = %s" + (" for update" if lock else ""), (job_id,)).fetchone()
+    if row is None:
+        raise NotFoundError(f"There is no bulk job {job_id}.")
+    return Job.from_row(row)
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """What a listing may be narrowed by; None means any."""
+
+    object_name: str | None = None
+    status: JobStatus | None = None
+    direction: str | None = None
+
+
+def find_page(
+    conn: Connection,
+    organisation_id: int,
+    instance_id: int | None,
+    before_number: int | None,
+    page_size: int,
+    narrow: JobFilter | None = None,
+) -> list[Job]:
+    """Jobs of an instance, newest first, before position `before_number` (None: from the newest)."""
+    narrow = narrow or JobFilter()
+    rows = conn.execute(
+        "select * from jobs where organisation_id = %s and (%s::bigint is null or instance_id = %s)"
+        " and (%s::bigint is null or number < %s) and (%s::text is null or object_name = %s)"
+        " and (%s::text is null or status = %s) and (%s::text is null or direction = %s)"
+        " order by number desc limit %s",
+        (
+            organisation_id,
+            instance_id,
+            instance_id,
+            before_number,
+            before_number,
+            narrow.object_name,
+            narrow.object_name,
+            narrow.status,
+            narrow.status,
+            narrow.direction,
+            narrow.direction,
+            page_size,
+        ),
+    ).fetchall()
+    return [Job.from_row(row) for row in rows]
+
+
+def mark_started(conn: Connection, job_id: int) -> None:
+    """CREATED -> STARTED, once."""
+    conn.execute(
+        "update jobs set status = 'STARTED', started_at = coalesce(started_at, now())"
+        " where id = %s and status = 'CREATED'",
+        (job_id,),
+    )
+
+
+def request_cancel(conn: Connection, job_id: int) -> None:
+    """Raise the stop flag of a job that somebody holds."""
+    conn.execute(
+        "update jobs set status = 'CANCELLATION_PENDING', cancel_requested_at = coalesce(cancel_requested_at, now())"
+        " where id = %s",
+        (job_id,),
+    )
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended."""
+
+    status: JobStatus
+    stop_reason: StopReason
+    message: str
+    error: str | None
+    has_more: bool
+
+
+def finish(conn: Connection, job_id: int, ending: Ending, *, retention_s: float) -> Job:
+    """Write the final state: the run that ends becomes the job's newest revision."""
+    row = conn.execute(
+        "update jobs set status = %s, stop_reason = %s, status_message = %s, error = %s, has_more = %s,"
+        " revision = run_number, finished_at = now(), cancel_requested_at = null,"
+        " started_at = coalesce(started_at, now()),"
+        " files_expire_at = now() + make_interval(secs => %s)"
+        " where id = %s returning *",
+        (
+            ending.status.value,
+            ending.stop_reason.value,
+            ending.message,
+            ending.error,
+            ending.has_more,
+            retention_s,
+            job_id,
+        ),
+    ).fetchone()
+    assert row is not None
+    return Job.from_row(row)
+
+
+def reopen(conn: Connection, job_id: int) -> int:
+    """Begin another run; the last revision stays the readable one. Returns the new run's number."""
+    row = conn.execute(
+        "update jobs set status = 'CREATED', run_number = run_number + 1, stop_reason = null,"
+        " status_message = null,"
+        " error = null, has_more = false, finished_at = null, cancel_requested_at = null, files_expire_at = null"
+        " where id = %s returning run_number",
+        (job_id,),
+    ).fetchone()
+    assert row is not None
+    return int(row["run_number"])
+
+
+def schedule_orphan_sweep(conn: Connection, job_id: int, *, in_s: float) -> None:
+    """Look for objects without a row once `in_s` has passed (an old holder may still be writing one)."""
+    conn.execute(
+        "update jobs set sweep_orphans_at = greatest(sweep_orphans_at, now() + make_interval(secs => %s))"
+        " where id = %s",
+        (in_s, job_id),
+    )
+
+
+def find_orphan_sweeps(conn: Connection, limit: int) -> list[int]:
+    """Jobs whose objects are due for a look."""
+    rows = conn.execute(
+        "select id from jobs where sweep_orphans_at <= now() order by sweep_orphans_at limit %s for update skip locked",
+        (limit,),
+    ).fetchall()
+    return [row["id"] for row in rows]
+
+
+def finish_orphan_sweep(conn: Connection, job_id: int) -> None:
+    """The look is done."""
+    conn.execute("update jobs set sweep_orphans_at = null where id = %s", (job_id,))
+
+
+def find_expired(conn: Connection, limit: int) -> list[int]:
+    """Ended jobs whose files have been kept long enough."""
+    rows = conn.execute(
+        "select id from jobs where files_expire_at <= now() and status in ('COMPLETED', 'ABORTED', 'CANCELLED')"
+        " order by files_expire_at limit %s for update skip locked",
+        (limit,),
+    ).fetchall()
+    return [row["id"] for row in rows]
+
+
+def mark_files_deleted(conn: Connection, job_id: int) -> None:
+    """The files are gone, or are orphans that the next sweep removes; the row stays."""
+    conn.execute(
+        "update jobs set files_deleted_at = coalesce(files_deleted_at, now()), files_expire_at = null,"
+        " sweep_orphans_at = now() where id = %s",
+        (job_id,),
+    )
+
+
+def forget(conn: Connection, *, older_than_s: float, limit: int) -> int:
+    """Delete rows of jobs that ended long ago and whose files are gone. Returns how many."""
+    return conn.execute(
+        "delete from jobs where id in (select id from jobs where files_deleted_at is not null"
+        " and finished_at < now() - make_interval(secs => %s) limit %s)",
+        (older_than_s, limit),
+    ).rowcount
+
+
+def find_cancels_due(conn: Connection, *, grace_s: float, limit: int) -> list[int]:
+    """Jobs whose holder has not let go in time after a cancel."""
+    rows = conn.execute(
+        "select id from jobs where status = 'CANCELLATION_PENDING'"
+        " and cancel_requested_at <= now() - make_interval(secs => %s) order by cancel_requested_at limit %s",
+        (grace_s, limit),
+    ).fetchall()
+    return [row["id"] for row in rows]
+
+
+def find_of_dead_instances(conn: Connection, limit: int) -> list[int]:
+    """Unfinished jobs whose instance was deleted or disabled."""
+    rows = conn.execute(
+        "select jobs.id from jobs join instances on instances.id = jobs.instance_id"
+        " where jobs.id in (select job_id from slices where next_run_at is not null)"
+        " and (instances.deleted_at is not null or instances.disabled_at is not null) limit %s",
+        (limit,),
+    ).fetchall()
+    return [row["id"] for row in rows]
+
+
+def count_by_status(conn: Connection) -> dict[str, int]:
+    """How many jobs are in each state, for the operator's gauges."""
+    rows = conn.execute("select status, count(*) as n from jobs group by status").fetchall()
+    return {row["status"]: row["n"] for row in rows}

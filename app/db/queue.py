@@ -1,0 +1,71 @@
+"""What is due and nobody holds: the statements of the sweeper."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from app.db.pool import Connection
+
+# Fair order: the k-th slice of every tenant before the (k+1)-th of any, running ones counted; within a tenant the same
+# over its instances. `fresh` keeps slices out that were hinted at a moment ago.
+_DUE = """
+with running as (
+  select organisation_id, instance_id from slices where lease_expires_at > now()
+), due as (
+  select id, organisation_id, instance_id, next_run_at from slices
+  where next_run_at <= now() and (lease_expires_at is null or lease_expires_at <= now())
+    and (nudged_at is null or nudged_at <= now() - make_interval(secs => %(fresh)s))
+), ranked as (
+  select id, next_run_at,
+    (select count(*) from running r where r.organisation_id = due.organisation_id)
+      + row_number() over (partition by organisation_id order by next_run_at, id) as tenant_rank,
+    (select count(*) from running r where r.instance_id = due.instance_id)
+      + row_number() over (partition by instance_id order by next_run_at, id) as instance_rank
+  from due
+)
+select id from ranked order by tenant_rank, instance_rank, next_run_at, id limit %(limit)s
+"""
+
+
+def find_due_slices(conn: Connection, *, fresh_s: float, limit: int) -> list[int]:
+    """Slices to hint at, in fair order; those hinted at within `fresh_s` are left out."""
+    return [row["id"] for row in conn.execute(_DUE, {"fresh": fresh_s, "limit": limit}).fetchall()]
+
+
+def mark_nudged(conn: Connection, slice_ids: list[int]) -> None:
+    """Remember that hints were sent. Only a hint about hints: nothing depends on it."""
+    conn.execute("update slices set nudged_at = now() where id = any(%s)", (slice_ids,))
+
+
+def next_due_at(conn: Connection) -> datetime | None:
+    """When the next waiting slice becomes due or the next lease runs out."""
+    row = conn.execute(
+        "select least((select min(next_run_at) from slices where next_run_at > now()),"
+        " (select min(lease_expires_at) from slices where lease_expires_at > now())) as at"
+    ).fetchone()
+    return row["at"] if row else None
+
+
+def held_count(conn: Connection) -> int:
+    """Slices under a live lease."""
+    row = conn.execute("select count(*) as n from slices where lease_expires_at > now()").fetchone()
+    return int(row["n"]) if row else 0
+
+
+def due_count(conn: Connection) -> int:
+    """Slices that are due and that nobody holds."""
+    row = conn.execute(
+        "select count(*) as n from slices where next_run_at <= now()"
+        " and (lease_expires_at is null or lease_expires_at <= now())"
+    ).fetchone()
+    return int(row["n"]) if row else 0
+
+
+def oldest_due_age_s(conn: Connection) -> float:
+    """Age of the oldest due work that nobody has taken, in seconds; 0 when there is none. The operator's alarm."""
+    row = conn.execute(
+        "select coalesce(extract(epoch from now() - min(greatest(next_run_at,"
+        " coalesce(lease_expires_at, next_run_at)))), 0)::float as age from slices where next_run_at <= now()"
+        " and (lease_expires_at is null or lease_expires_at <= now())"
+    ).fetchone()
+    return max(0.0, row["age"]) if row else 0.0

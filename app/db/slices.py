@@ -1,0 +1,419 @@
+"""Statements on table slices: who may work where, and from which position.
+
+Every statement of a holder repeats its claim number. No row back means that somebody else holds the slice now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.db.pool import Connection, Row, as_json
+from app.domain.jobs import JobStatus
+from app.domain.segments import Segment
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the next record is: the cursor of a page (None: the first) and how many of its records are delivered."""
+
+    cursor: Any
+    page_size: int
+    skip: int
+    exhausted: bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on a slice until the lease ends, proven by `number`."""
+
+    slice_id: int
+    number: int
+    job_id: int
+    run_number: int
+    slice_number: int
+    position: Position
+    sequence: int
+    checkpoint: int
+    try_count: int
+    crash_count: int
+    job_status: JobStatus
+
+
+def insert(
+    conn: Connection, job_id: int, run_number: int, *, organisation_id: int, instance_id: int, position: Position
+) -> int:
+    """A slice that is due at once. The sweeper is told when the transaction commits."""
+    row = conn.execute(
+        "insert into slices (job_id, run_number, organisation_id, instance_id, cursor, page_size, skip, exhausted,"
+        " next_run_at) values (%s, %s, %s, %s, %s, %s, %s, %s, now()) returning id",
+        (
+            job_id,
+            run_number,
+            organisation_id,
+            instance_id,
+            as_json(position.cursor),
+            position.page_size,
+            position.skip,
+            position.exhausted,
+        ),
+    ).fetchone()
+    assert row is not None
+    notify(conn)
+    return int(row["id"])
+
+
+def notify(conn: Connection) -> None:
+    """Wake the sweepers: something is due."""
+    conn.execute("select pg_notify('haulage_due', '')")
+
+
+_CLAIM = """
+with target as (
+  select id, job_id, calls_held, lease_expires_at is not null as crashed from slices
+  where id = %(slice)s and next_run_at <= clock_timestamp()
+    and (lease_expires_at is null or lease_expires_at <= clock_timestamp())
+  for update skip locked
+), taken as (
+  update slices set claim = claim + 1, worker_id = %(worker)s, calls_held = 0, wait_reason = null, nudged_at = null,
+    lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s),
+    crash_count = crash_count + target.crashed::int
+  from target where slices.id = target.id returning slices.*
+), job as (
+  update jobs set status = case when status = 'CREATED' then 'STARTED' else status end,
+    started_at = coalesce(started_at, now()),
+    calls_written_off = calls_written_off + target.calls_held,
+    sweep_orphans_at = case when target.crashed
+      then greatest(sweep_orphans_at, now() + make_interval(secs => 2 * %(lease)s)) else sweep_orphans_at end
+  from target where jobs.id = target.job_id returning jobs.status
+)
+select taken.*, job.status as job_status from taken, job
+"""
+
+
+def claim(conn: Connection, slice_id: int, *, worker_id: int | None, lease_s: float) -> Claim | None:
+    """Take a slice that is due and that nobody holds; None when the hint was late or doubled.
+
+    Calls that a dead holder had reserved are written off: it may have made them. They are never refunded.
+    """
+    row = conn.execute(_CLAIM, {"slice": slice_id, "worker": worker_id, "lease": lease_s}).fetchone()
+    return None if row is None else _claim_from(row)
+
+
+def _claim_from(row: Row) -> Claim:
+    return Claim(
+        slice_id=row["id"],
+        number=row["claim"],
+        job_id=row["job_id"],
+        run_number=row["run_number"],
+        slice_number=row["number"],
+        position=_position_from(row),
+        sequence=row["sequence"],
+        checkpoint=row["checkpoint"],
+        try_count=row["try_count"],
+        crash_count=row["crash_count"],
+        job_status=JobStatus(row["job_status"]),
+    )
+
+
+def _position_from(row: Row) -> Position:
+    return Position(row["cursor"], row["page_size"], row["skip"], row["exhausted"])
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a holder learns with each sign of life."""
+
+    is_cancelled: bool
+    others_wait: bool
+
+
+_OTHERS_WAIT = (
+    "exists (select 1 from slices other where other.next_run_at <= now() and other.lease_expires_at is null"
+    " and other.id <> %(slice)s)"
+)
+
+
+def renew(conn: Connection, slice_id: int, claim_number: int, *, lease_s: float) -> Standing | None:
+    """Prolong the lease; None when the claim is lost."""
+    row = conn.execute(
+        "update slices set lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s) from jobs"
+        " where slices.id = %(slice)s and slices.claim = %(claim)s and slices.lease_expires_at is not null"
+        f" and jobs.id = slices.job_id returning jobs.status, {_OTHERS_WAIT} as others_wait",
+        {"slice": slice_id, "claim": claim_number, "lease": lease_s},
+    ).fetchone()
+    return None if row is None else _standing_from(row)
+
+
+def _standing_from(row: Row) -> Standing:
+    return Standing(row["status"] == JobStatus.CANCELLATION_PENDING, row["others_wait"])
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one checkpoint adds. `calls_made` were made since the last report, `calls_wanted` are reserved ahead."""
+
+    position: Position
+    segments: Sequence[Segment]
+    record_count: int
+    page_count: int
+    plain_bytes: int
+    calls_made: int
+    calls_wanted: int
+    vendor_total: int | None
+
+
+_ADVANCE = f"""
+with moved as (
+  update slices set cursor = %(cursor)s, page_size = %(page_size)s, skip = %(skip)s, exhausted = %(exhausted)s,
+    sequence = sequence + %(segment_count)s, checkpoint = checkpoint + 1, try_count = 0, crash_count = 0,
+    last_error = null, calls_held = greatest(0, calls_held - %(made)s) + %(wanted)s,
+    lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s)
+  where id = %(slice)s and claim = %(claim)s and checkpoint = %(checkpoint)s and lease_expires_at is not null
+  returning job_id, run_number, number
+), stored as (
+  insert into segments (job_id, run_number, slice_number, sequence, claim, object_key, encoding, record_count,
+    plain_bytes, stored_bytes, crc32, flush_points, columns)
+  select moved.job_id, moved.run_number, moved.number, new.sequence, %(claim)s, new.object_key, new.encoding,
+    new.record_count, new.plain_bytes, new.stored_bytes, new.crc32, new.flush_points, new.columns
+  from moved, jsonb_to_recordset(%(segments)s) as new (sequence integer, object_key text, encoding text,
+    record_count bigint, plain_bytes bigint, stored_bytes bigint, crc32 bigint, flush_points jsonb, columns text[])
+), run as (
+  update runs set record_count = runs.record_count + %(records)s, calls_reserved = calls_reserved + %(wanted)s
+  from moved where runs.job_id = moved.job_id and runs.number = moved.run_number
+), job as (
+  update jobs set record_count = jobs.record_count + %(records)s, page_count = page_count + %(pages)s,
+    call_count = call_count + %(made)s, plain_bytes = plain_bytes + %(plain_bytes)s,
+    vendor_total = coalesce(%(vendor_total)s, vendor_total),
+    status = case when status in ('CREATED', 'STARTED') then 'RUNNING' else status end
+  from moved where jobs.id = moved.job_id returning jobs.status
+)
+select job.status, {_OTHERS_WAIT} as others_wait from job
+"""
+
+
+def advance(
+    conn: Connection,
+    slice_id: int,
+    claim_number: int,
+    checkpoint: int,
+    progress: Progress,
+    *,
+    sequence: int,
+    lease_s: float,
+) -> Standing | None:
+    """One checkpoint: segments, position and counters in ONE statement, fenced by claim and checkpoint number.
+
+    None when the claim is lost, or when this checkpoint stands already (ask `find_checkpoint`).
+    """
+    position = progress.position
+    row = conn.execute(
+        _ADVANCE,
+        {
+            "slice": slice_id,
+            "claim": claim_number,
+            "checkpoint": checkpoint,
+            "lease": lease_s,
+            "cursor": as_json(position.cursor),
+            "page_size": position.page_size,
+            "skip": position.skip,
+            "exhausted": position.exhausted,
+            "segment_count": len(progress.segments),
+            "segments": as_json([_segment_row(sequence + i, s) for i, s in enumerate(progress.segments)]),
+            "records": progress.record_count,
+            "pages": progress.page_count,
+            "plain_bytes": progress.plain_bytes,
+            "made": progress.calls_made,
+            "wanted": progress.calls_wanted,
+            "vendor_total": progress.vendor_total,
+        },
+    ).fetchone()
+    return None if row is None else _standing_from(row)
+
+
+def _segment_row(sequence: int, segment: Segment) -> dict[str, Any]:
+    return {
+        "sequence": sequence,
+        "object_key": segment.object_key,
+        "encoding": segment.encoding,
+        "record_count": segment.record_count,
+        "plain_bytes": segment.plain_bytes,
+        "stored_bytes": segment.stored_bytes,
+        "crc32": segment.crc32,
+        "flush_points": [[point.record, point.plain, point.packed] for point in segment.flush_points],
+        "columns": list(segment.columns),
+    }
+
+
+def find_checkpoint(conn: Connection, slice_id: int, claim_number: int) -> int | None:
+    """The committed checkpoint number while the claim is still ours; None when it is lost."""
+    row = conn.execute(
+        "select checkpoint from slices where id = %s and claim = %s", (slice_id, claim_number)
+    ).fetchone()
+    return None if row is None else int(row["checkpoint"])
+
+
+def reserve_calls(conn: Connection, slice_id: int, claim_number: int, *, made: int, wanted: int) -> bool:
+    """Report `made` calls and reserve `wanted` more before they are made; False when the claim is lost.
+
+    The table's check constraint keeps the reservation at or below apiLimit whatever the caller computes.
+    """
+    row = conn.execute(
+        "with held as (update slices set calls_held = greatest(0, calls_held - %(made)s) + %(wanted)s"
+        " where id = %(slice)s and claim = %(claim)s returning job_id, run_number),"
+        " run as (update runs set calls_reserved = calls_reserved + %(wanted)s from held"
+        " where runs.job_id = held.job_id and runs.number = held.run_number returning 1),"
+        " job as (update jobs set call_count = call_count + %(made)s from held where jobs.id = held.job_id returning 1)"
+        " select 1 as kept from run, job",
+        {"slice": slice_id, "claim": claim_number, "made": made, "wanted": wanted},
+    ).fetchone()
+    return row is not None
+
+
+@dataclass(frozen=True)
+class HandBack:
+    """How a holder lets go: when to go on, what it spent, and why it waits. `wait_s` 0 means at once."""
+
+    wait_s: float
+    try_count: int
+    calls_made: int = 0
+    calls_unused: int = 0
+    wait_reason: str | None = None
+    last_error: str | None = None
+    position: Position | None = None
+    """Given where the page size was changed; never for progress, which only `advance` may commit."""
+
+
+_SETTLE = """, run as (
+  update runs set calls_reserved = calls_reserved - %(unused)s from mine
+  where runs.job_id = mine.job_id and runs.number = mine.run_number
+)
+update jobs set call_count = call_count + %(made)s,
+  calls_written_off = calls_written_off + greatest(0, mine.calls_held - %(made)s - %(unused)s)
+from mine where jobs.id = mine.job_id returning jobs.id
+"""
+
+_HAND_BACK = (
+    """
+with mine as (
+  select id, job_id, run_number, calls_held from slices
+  where id = %(slice)s and claim = %(claim)s and lease_expires_at is not null for update
+), freed as (
+  update slices set lease_expires_at = null, worker_id = null, nudged_at = null, calls_held = 0,
+    next_run_at = now() + make_interval(secs => %(wait)s), try_count = %(tries)s, crash_count = 0,
+    wait_reason = %(reason)s, last_error = coalesce(%(error)s, last_error),
+    cursor = case when %(moved)s then %(cursor)s else cursor end,
+    skip = coalesce(%(skip)s, skip), page_size = coalesce(%(page_size)s, page_size)
+  from mine where slices.id = mine.id
+)"""
+    + _SETTLE
+)
+
+
+def hand_back(conn: Connection, slice_id: int, claim_number: int, back: HandBack) -> bool:
+    """Let go politely; reserved calls that were surely not made are given back. False when the claim was lost."""
+    row = conn.execute(
+        _HAND_BACK,
+        {
+            "slice": slice_id,
+            "claim": claim_number,
+            "wait": back.wait_s,
+            "tries": back.try_count,
+            "made": back.calls_made,
+            "unused": back.calls_unused,
+            "reason": back.wait_reason,
+            "error": back.last_error,
+            "moved": back.position is not None,
+            "cursor": as_json(back.position.cursor if back.position else None),
+            "page_size": back.position.page_size if back.position else None,
+            "skip": back.position.skip if back.position else None,
+        },
+    ).fetchone()
+    notify(conn)
+    return row is not None
+
+
+def is_held_by(conn: Connection, slice_id: int, claim_number: int) -> bool:
+    """Lock the slice row and say whether the claim still stands, inside a transaction that ends the run."""
+    row = conn.execute(
+        "select 1 from slices where id = %s and claim = %s and lease_expires_at is not null for update",
+        (slice_id, claim_number),
+    ).fetchone()
+    return row is not None
+
+
+def settle_calls(conn: Connection, slice_id: int, *, made: int, unused: int) -> None:
+    """The holder's last report before its run ends. What it held and cannot account for is written off."""
+    conn.execute(
+        "with mine as (select id, job_id, run_number, calls_held from slices where id = %(slice)s for update),"
+        " freed as (update slices set calls_held = 0 from mine where slices.id = mine.id)" + _SETTLE,
+        {"slice": slice_id, "made": made, "unused": unused},
+    )
+
+
+def close_run(conn: Connection, job_id: int, run_number: int) -> bool:
+    """Fence every holder of the run and leave nothing due. Returns whether the vendor's end was reached.
+
+    Calls that a holder had reserved are written off.
+    """
+    conn.execute(
+        "with lost as (select job_id, sum(calls_held) as calls from slices where job_id = %(job)s"
+        " and run_number = %(run)s group by job_id)"
+        " update jobs set calls_written_off = calls_written_off + lost.calls from lost where jobs.id = lost.job_id",
+        {"job": job_id, "run": run_number},
+    )
+    rows = conn.execute(
+        "update slices set claim = claim + 1, lease_expires_at = null, worker_id = null, next_run_at = null,"
+        " wait_reason = null, calls_held = 0 where job_id = %s and run_number = %s returning exhausted",
+        (job_id, run_number),
+    ).fetchall()
+    return all(row["exhausted"] for row in rows)
+
+
+def is_any_held(conn: Connection, job_id: int) -> bool:
+    """Lock the job's slices and say whether a worker holds one of them under a live lease."""
+    rows = conn.execute(
+        "select lease_expires_at > clock_timestamp() as held from slices where job_id = %s and next_run_at is not null"
+        " for update",
+        (job_id,),
+    ).fetchall()
+    return any(row["held"] for row in rows)
+
+
+def last_position(conn: Connection, job_id: int) -> Position:
+    """Where the newest run of the job stands."""
+    row = conn.execute(
+        "select cursor, page_size, skip, exhausted from slices where job_id = %s order by run_number desc limit 1",
+        (job_id,),
+    ).fetchone()
+    assert row is not None
+    return _position_from(row)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a job waits for, for its status."""
+
+    reason: str | None
+    until: datetime | None
+    try_count: int
+    last_error: str | None
+
+
+def find_waiting(conn: Connection, job_id: int) -> Waiting | None:
+    """Why and until when the job's slice waits; None when it does not."""
+    row = conn.execute(
+        "select wait_reason, next_run_at, try_count, last_error from slices where job_id = %s"
+        " and next_run_at > now() and lease_expires_at is null order by next_run_at limit 1",
+        (job_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Waiting(row["wait_reason"], row["next_run_at"], row["try_count"], row["last_error"])
+
+
+def forget_nudge(conn: Connection, slice_ids: list[int]) -> None:
+    """The hints could not be sent after all."""
+    conn.execute("update slices set nudged_at = null where id = any(%s)", (slice_ids,))

@@ -1,0 +1,71 @@
+"""The calls that a run may still make: reserved in PostgreSQL before they are made (design 2.3)."""
+
+from __future__ import annotations
+
+import time
+
+from app.db import slices
+from app.db.runs import Run
+from app.db.slices import Claim
+from app.domain.budgets import block_size
+from app.errors import LostClaimError
+from app.services.lease import Lease
+
+
+class CallBudget:
+    """Counts calls; with an apiLimit also reserves them in small blocks, ahead of use.
+
+    A crash loses at most the block that is held. Without an apiLimit nothing is reserved and nothing can run out.
+    """
+
+    def __init__(self, lease: Lease, claim: Claim, run: Run) -> None:
+        self._lease = lease
+        self._claim = claim
+        self._left = run.calls_left
+        self._began_at = time.monotonic()
+        self._made_in_leg = 0
+        self.held = 0
+        """Reserved and not used yet."""
+        self.made = 0
+        """Made since the last report."""
+
+    def take(self) -> bool:
+        """Account for one call about to be made; False when the run's apiLimit is reached.
+
+        Raises LostClaimError, DatabaseUnavailableError; then the call must not be made.
+        """
+        if self._left is not None:
+            if self.held == 0 and not self._reserve(self._left):
+                return False
+            self.held -= 1
+        self.made += 1
+        self._made_in_leg += 1
+        return True
+
+    def _reserve(self, left: int) -> bool:
+        wanted = self.wanted(left)
+        if wanted == 0:
+            return False
+        claim, made = self._claim, self.made
+        kept = self._lease.persist(
+            lambda conn: slices.reserve_calls(conn, claim.slice_id, claim.number, made=made, wanted=wanted)
+        )
+        if not kept:
+            raise LostClaimError("The slice was taken over while calls were being reserved.")
+        self.reported(wanted)
+        return True
+
+    def wanted(self, left: int | None = None) -> int:
+        """How many calls to reserve with the next statement; 0 while enough are held or nothing is left."""
+        left = self._left if left is None else left
+        if left is None:
+            return 0
+        seconds = max(time.monotonic() - self._began_at, 1.0)
+        return max(0, block_size(left, self._made_in_leg / seconds) - self.held)
+
+    def reported(self, granted: int) -> None:
+        """A statement that reported `made` and reserved `granted` stands."""
+        self.made = 0
+        self.held += granted
+        if self._left is not None:
+            self._left -= granted

@@ -1,0 +1,128 @@
+"""Checkpoints: segments, position and counters in one statement, with every doubt at COMMIT resolved."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from app.db import segments as segment_rows
+from app.db import slices
+from app.db.pool import Connection, Database
+from app.db.slices import Claim, Position, Progress, Standing
+from app.errors import StorageError, TransientError
+from app.services.calls import CallBudget
+from app.services.lease import Lease
+from app.services.output import Output
+from app.storage.objects import ObjectStore
+
+FIRST_AFTER_S = 0.2
+"""The first checkpoint of a leg comes early, so that a worker that is killed often still makes progress."""
+
+
+class Checkpoints:
+    """Commits what a leg has fetched, about twice a second, fenced by claim and checkpoint number."""
+
+    def __init__(
+        self,
+        db: Database,
+        claim: Claim,
+        lease: Lease,
+        output: Output,
+        calls: CallBudget,
+        *,
+        every_s: float,
+        lease_s: float,
+    ) -> None:
+        self._db = db
+        self._claim = claim
+        self._lease = lease
+        self._output = output
+        self._calls = calls
+        self._every_s = every_s
+        self._lease_s = lease_s
+        self._number = claim.checkpoint
+        self._sequence = claim.sequence
+        self._page_count = 0
+        self._next_at = time.monotonic() + min(FIRST_AFTER_S, every_s)
+        self.committed = claim.position
+        self.position = claim.position
+        """Behind the last record that was taken in; ahead of `committed` between checkpoints."""
+        self.vendor_total: int | None = None
+
+    @property
+    def is_due(self) -> bool:
+        """True once enough time has passed since the last commit."""
+        return time.monotonic() >= self._next_at
+
+    @property
+    def has_news(self) -> bool:
+        """True where something was fetched since the last commit."""
+        return self._page_count > 0 or self._output.record_count > 0
+
+    def take_in(self, block: bytes, record_count: int, position: Position, *, pages: int = 1) -> None:
+        """Add a page's records; they count with the next commit. Raises the storage errors."""
+        self._output.add(block, record_count)
+        self._page_count += pages
+        self.position = position
+
+    def commit(self) -> None:
+        """Make everything that was taken in count, or raise and let nothing of it count.
+
+        Raises the storage errors, LostClaimError, and DatabaseUnavailableError when PostgreSQL stayed away until the
+        lease was about to run out.
+        """
+        if not self.has_news:
+            return
+        segments = self._output.seal()
+        progress = Progress(
+            position=self.position,
+            segments=segments,
+            record_count=self._output.record_count,
+            page_count=self._page_count,
+            plain_bytes=self._output.plain_bytes,
+            calls_made=self._calls.made,
+            calls_wanted=self._calls.wanted(),
+            vendor_total=self.vendor_total,
+        )
+        self._advance(progress)
+        self._number += 1
+        self._sequence += len(segments)
+        self._output.committed()
+        self._calls.reported(progress.calls_wanted)
+        self._page_count = 0
+        self.committed = self.position
+        self._next_at = time.monotonic() + self._every_s
+
+    def _advance(self, progress: Progress) -> None:
+        """Send the statement until it surely stands, or surely does not.
+
+        After a broken connection the same statement is sent again: should the first one have been committed (or be
+        committed late), the checkpoint number makes the second a no-op, and a look tells which of the two it was.
+        """
+        asked_at = time.monotonic()
+        standing = self._lease.persist(lambda conn: self._send(conn, progress))
+        self._lease.note(standing, asked_at)
+
+    def _send(self, conn: Connection, progress: Progress) -> Standing | None:
+        claim, lease_s = self._claim, self._lease_s
+        standing = slices.advance(
+            conn, claim.slice_id, claim.number, self._number, progress, sequence=self._sequence, lease_s=lease_s
+        )
+        if standing is None and slices.find_checkpoint(conn, claim.slice_id, claim.number) == self._number + 1:
+            return slices.renew(conn, claim.slice_id, claim.number, lease_s=lease_s)
+        return standing
+
+    def abandon(self, store: ObjectStore) -> None:
+        """The leg ends without a commit: delete objects that surely never count.
+
+        Surely means that they have no row and that no statement of ours can still be under way, which holds when the
+        claim is still ours and quiet, or when PostgreSQL says that it is somebody else's. When PostgreSQL or the store
+        cannot be asked, the orphan sweep finds them later.
+        """
+        self.position = self.committed
+        keys = self._output.stored_keys()
+        if not keys:
+            return
+        with contextlib.suppress(TransientError, StorageError), self._db.connection() as conn:
+            for key in set(keys) - segment_rows.find_existing(conn, keys):
+                store.delete(key)

@@ -1,0 +1,80 @@
+"""Cancel, restart and delete: what a user may do to a job of theirs."""
+
+from __future__ import annotations
+
+from app.db import jobs, runs, segments, slices
+from app.db.jobs import Job
+from app.domain.criteria import DownloadCriteria
+from app.domain.jobs import JobStatus, StopReason, can_restart
+from app.domain.segments import job_prefix
+from app.errors import ConflictError, GoneError
+from app.services.context import Caller, Context
+from app.services.finish import finish_run
+
+
+def cancel(ctx: Context, caller: Caller, job_id: int) -> Job:
+    """End a job: at once when nobody holds it, else within seconds. Cancelling a cancelled job changes nothing.
+
+    Raises NotFoundError, and ConflictError for a job that has COMPLETED or ABORTED.
+    """
+    with ctx.db.transaction() as conn:
+        job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id, lock=True)
+        if job.status in {JobStatus.CANCELLED, JobStatus.CANCELLATION_PENDING}:
+            return job
+        if job.status.is_terminal:
+            raise ConflictError(f"Job {job_id} is {job.status.value} and cannot be cancelled any more.")
+        if slices.is_any_held(conn, job_id):
+            jobs.request_cancel(conn, job_id)
+            return jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
+        return finish_run(ctx, conn, job_id, JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user.")
+
+
+def restart(ctx: Context, caller: Caller, job_id: int) -> Job:
+    """Begin another run at the exact position where the last one ended, with fresh budgets.
+
+    Raises NotFoundError, ConflictError for a job that is under way or has nothing left to fetch, GoneError once its
+    files were removed.
+    """
+    with ctx.db.transaction() as conn:
+        job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id, lock=True)
+        _check_restart(job)
+        criteria = DownloadCriteria.from_echo(job.criteria)
+        position = slices.last_position(conn, job_id)
+        run_number = jobs.reopen(conn, job_id)
+        runs.insert(conn, job_id, run_number, api_limit=criteria.api_limit, record_limit=criteria.limit)
+        slices.insert(
+            conn,
+            job_id,
+            run_number,
+            organisation_id=job.organisation_id,
+            instance_id=job.instance_id,
+            position=position,
+        )
+        return jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
+
+
+def _check_restart(job: Job) -> None:
+    if not job.status.is_terminal:
+        raise ConflictError(f"Job {job.id} is {job.status.value}; only a job that has ended can be restarted.")
+    if job.files_deleted_at is not None:
+        raise GoneError(f"The files of job {job.id} were removed; submit a new job.")
+    if not can_restart(job.status, more=job.has_more):
+        raise ConflictError(f"Job {job.id} is complete: the vendor had no further record.")
+
+
+def delete_files(ctx: Context, caller: Caller, job_id: int) -> Job:
+    """Remove the files of an ended job; its row stays. Doing it twice changes nothing.
+
+    Raises NotFoundError, ConflictError while the job is under way, StorageUnavailableError.
+    """
+    with ctx.db.transaction() as conn:
+        job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id, lock=True)
+        if not job.status.is_terminal:
+            raise ConflictError(f"Job {job_id} is {job.status.value}; cancel it before you delete its files.")
+        segments.delete_of_job(conn, job_id)
+        jobs.mark_files_deleted(conn, job_id)
+        job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
+    # Rows first: an object without a row is an orphan that the next retention pass removes, a row without its
+    # object would be a broken promise.
+    ctx.store.delete_prefix(job_prefix(job_id))
+    return job

@@ -1,0 +1,340 @@
+"""One leg of a download: claim a slice, fetch pages from its position, checkpoint, and hand it on.
+
+Any crash, at any line, loses at most what was fetched since the last checkpoint, and doubles nothing (design 2.2).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+import structlog
+
+from app.connectors.classify import Verdict
+from app.connectors.client import Failed, GotPage
+from app.db import jobs, segments, slices
+from app.db.pool import Connection
+from app.db.slices import Claim, HandBack, Position
+from app.domain.jobs import FileFormat, JobStatus, StopReason
+from app.domain.retry import GiveUp, RetryPolicy, decide
+from app.enqueue import TaskName
+from app.errors import (
+    BrokerUnavailableError,
+    ConfigError,
+    DatabaseUnavailableError,
+    HaulageError,
+    LostClaimError,
+    StopRequestedError,
+    StorageError,
+    TransientError,
+)
+from app.services.calls import CallBudget
+from app.services.checkpoints import Checkpoints
+from app.services.context import Context
+from app.services.finish import finish_run
+from app.services.lease import Lease
+from app.services.output import Output
+from app.services.plan import InstanceGoneError, Plan, load_plan
+
+log = structlog.get_logger()
+
+_CANCELLED = (JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user.")
+
+_SHARED_LEG_S = 2.0
+"""How long a leg lasts while other slices wait for a slot."""
+
+
+def run_leg(ctx: Context, slice_id: int, *, worker_id: int | None, is_stopping: Callable[[], bool]) -> None:
+    """Work on a slice for one leg. Quietly does nothing when the hint was late or doubled.
+
+    Never raises for what vendors, stores or databases do: those end in the rows. A PostgreSQL that stays away ends
+    the leg; the lease runs out and somebody goes on from the last checkpoint.
+    """
+    try:
+        with ctx.db.connection() as conn:
+            claim = slices.claim(conn, slice_id, worker_id=worker_id, lease_s=ctx.settings.lease_s)
+    except DatabaseUnavailableError as error:
+        log.warning("leg.not_claimed", slice=slice_id, reason=error.message)
+        return
+    if claim is None:
+        return
+    with structlog.contextvars.bound_contextvars(job=claim.job_id, run=claim.run_number, claim=claim.number):
+        _work(ctx, claim, is_stopping)
+
+
+def _work(ctx: Context, claim: Claim, is_stopping: Callable[[], bool]) -> None:
+    try:
+        if claim.crash_count >= ctx.settings.crash_tries:
+            _abort_unplanned(ctx, claim, StopReason.CRASHES, _crash_text(claim))
+            return
+        plan = load_plan(ctx, claim)
+    except InstanceGoneError as error:
+        _abort_unplanned(ctx, claim, StopReason.INSTANCE_GONE, error.message)
+    except ConfigError as error:
+        _abort_unplanned(ctx, claim, StopReason.CONFIG, error.message)
+    except (DatabaseUnavailableError, LostClaimError) as error:
+        log.warning("leg.given_up", reason=error.message)
+    else:
+        Leg(ctx, claim, plan, is_stopping).run()
+
+
+def _crash_text(claim: Claim) -> str:
+    return (
+        f"Workers died {claim.crash_count} times in a row at the same position (after {claim.sequence} segments), "
+        "so the job was stopped: the page there may be too much for a worker. What was committed stays readable and "
+        "the job can be restarted."
+    )
+
+
+def _abort_unplanned(ctx: Context, claim: Claim, reason: StopReason, detail: str) -> None:
+    try:
+        with ctx.db.transaction() as conn:
+            if slices.is_held_by(conn, claim.slice_id, claim.number):
+                finish_run(ctx, conn, claim.job_id, JobStatus.ABORTED, reason, detail)
+                log.info("job.aborted", stop_reason=reason.value, detail=detail)
+    except TransientError as error:
+        log.warning("leg.given_up", reason=error.message)
+
+
+class Leg:
+    """The loop over pages. One thread, one slice."""
+
+    def __init__(self, ctx: Context, claim: Claim, plan: Plan, is_stopping: Callable[[], bool]) -> None:
+        settings = ctx.settings
+        self._ctx = ctx
+        self._claim = claim
+        self._plan = plan
+        self._lease = Lease(ctx.db, claim, lease_s=settings.lease_s, is_stopping=is_stopping)
+        self._calls = CallBudget(self._lease, claim, plan.run)
+        self._output = Output(
+            ctx.store,
+            claim,
+            encoding=settings.segment_encoding,
+            columns=self._known_columns(),  # type: ignore[arg-type]
+        )
+        self._checkpoints = Checkpoints(
+            ctx.db,
+            claim,
+            self._lease,
+            self._output,
+            self._calls,
+            every_s=settings.checkpoint_s,
+            lease_s=settings.lease_s,
+        )
+        self._policy = RetryPolicy(settings.retry_tries, settings.retry_base_s, settings.retry_cap_s)
+        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
+        self._records_left = plan.run.records_left
+        self._tries = claim.try_count
+        self._began_at = time.monotonic()
+
+    def _known_columns(self) -> list[str] | None:
+        if self._plan.job.file_format is not FileFormat.CSV:
+            return None
+        with self._ctx.db.connection() as conn:
+            return segments.find_columns(conn, self._claim.job_id)
+
+    def run(self) -> None:
+        """Fetch until something ends the leg, and leave the slice in a state from which anybody can go on."""
+        try:
+            while self._step():
+                pass
+        except LostClaimError as error:
+            log.info("leg.lost_claim", reason=error.message)
+            self._checkpoints.abandon(self._ctx.store)
+        except DatabaseUnavailableError as error:
+            log.warning("leg.given_up", reason=error.message)
+        except TransientError as error:
+            self._storage_failed(error)
+        except StorageError as error:
+            self._checkpoints.abandon(self._ctx.store)
+            self._finish(JobStatus.ABORTED, StopReason.CONFIG, f"The storage refuses: {error.message}")
+
+    def _step(self) -> bool:
+        """Do the next thing; False once the slice is handed back or the run has ended."""
+        position = self._checkpoints.position
+        if self._lease.is_cancelled:
+            return self._cancelled()
+        if position.exhausted:
+            return self._complete(StopReason.EXHAUSTED, "")
+        if self._records_left == 0:
+            return self._complete(StopReason.LIMIT, "The limit of the criteria was reached.")
+        if self._is_leg_over():
+            return self._pause()
+        return self._fetch(position)
+
+    def _is_leg_over(self) -> bool:
+        lasted_s = time.monotonic() - self._began_at
+        share_s = min(_SHARED_LEG_S, self._ctx.settings.leg_s)
+        return self._lease.is_stopping or lasted_s >= (share_s if self._lease.others_wait else self._ctx.settings.leg_s)
+
+    def _fetch(self, position: Position) -> bool:
+        self._lease.check()
+        if not self._calls.take():
+            return self._api_limit_reached()
+        try:
+            result = self._plan.client.fetch(
+                position.cursor, position.page_size, self._plan.query, beat=self._lease.beat
+            )
+        except StopRequestedError:
+            self._lease.check()
+            return True  # the next step sees why: cancelled, stopping or lost
+        match result:
+            case GotPage():
+                return self._accept(result, position)
+            case Failed():
+                return self._failed(result, position)
+            case _:
+                assert_never(result)
+
+    def _accept(self, got: GotPage, position: Position) -> bool:
+        self._tries = 0
+        available = got.page.count - position.skip
+        take = available if self._records_left is None else min(available, self._records_left)
+        behind = self._behind(got, position, take)
+        block = got.page.jsonl(position.skip, take)
+        if got.total is not None:
+            self._checkpoints.vendor_total = got.total
+        self._checkpoints.take_in(block, take, behind)
+        if self._records_left is not None:
+            self._records_left -= take
+        if self._checkpoints.is_due:
+            self._checkpoints.commit()
+        return True
+
+    @staticmethod
+    def _behind(got: GotPage, position: Position, take: int) -> Position:
+        """The position after `take` more records of the page: inside it, or at the next page."""
+        if position.skip + take < got.page.count:
+            return Position(position.cursor, position.page_size, position.skip + take, exhausted=False)
+        return Position(got.next.cursor, position.page_size, 0, got.next.exhausted)
+
+    # What a failed call leads to -------------------------------------------------------------------------------------
+
+    def _failed(self, failed: Failed, position: Position) -> bool:
+        verdict = failed.verdict
+        log.info("vendor.failed", status=failed.status, error_class=verdict.error_class, detail=failed.detail)
+        match verdict.action:
+            case "empty" | "stop":
+                self._checkpoints.take_in(b"", 0, Position(position.cursor, position.page_size, 0, exhausted=True))
+                return True
+            case "shrink_page" if self._shrink(position):
+                return True
+            case "refresh_auth" if self._tries == 0:
+                self._tries = 1
+                self._plan.reload_credentials(self._ctx)
+                return True
+            case "retry" | "wait":
+                return self._try_again(verdict, failed)
+        return self._vendor_refused(failed)
+
+    def _shrink(self, position: Position) -> bool:
+        smaller = self._plan.client.shrink(position.cursor, position.page_size, position.skip)
+        if smaller is None:
+            return False
+        log.info("page.shrunk", page_size=smaller.size)
+        self._checkpoints.position = Position(smaller.cursor, smaller.size, smaller.skip, exhausted=False)
+        return True
+
+    def _try_again(self, verdict: Verdict, failed: Failed) -> bool:
+        self._tries += 1
+        decision = decide(self._policy, self._tries, verdict.retry_after_s, self._dice)
+        if isinstance(decision, GiveUp):
+            return self._vendor_refused(failed, tries=decision.tries)
+        self._save()
+        if decision.is_short:
+            self._lease.wait(decision.wait_s)
+            return True
+        return self._snooze(decision.wait_s, f"Vendor: {failed.detail}", failed.detail)
+
+    def _vendor_refused(self, failed: Failed, *, tries: int = 0) -> bool:
+        after = f" ({tries} tries without progress)" if tries else ""
+        return self._finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, f"{failed.detail}{after}")
+
+    def _storage_failed(self, error: TransientError) -> None:
+        """The store did not take a segment: nothing since the last commit counts, and the position is tried again."""
+        self._checkpoints.abandon(self._ctx.store)
+        tries = self._claim.try_count + 1
+        decision = decide(self._policy, tries, error.retry_after_s, self._dice)
+        try:
+            if isinstance(decision, GiveUp):
+                text = f"The storage failed {tries} times without progress: {error.message}"
+                self._end(JobStatus.ABORTED, StopReason.CONFIG, text)
+            else:
+                self._hand_back(
+                    HandBack(
+                        decision.wait_s,
+                        tries,
+                        wait_reason=f"Storage: {error.message}",
+                        last_error=error.message,
+                    )
+                )
+            with self._ctx.db.connection() as conn:
+                jobs.schedule_orphan_sweep(conn, self._claim.job_id, in_s=self._ctx.settings.lease_s)
+        except HaulageError as second:
+            log.warning("leg.given_up", reason=second.message)
+
+    # How a leg ends --------------------------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Commit what is there. A changed page size alone is no progress and is saved by the hand-back."""
+        self._checkpoints.commit()
+
+    def _pause(self) -> bool:
+        self._save()
+        self._hand_back(HandBack(0.0, self._tries))
+        self._nudge_myself()
+        return False
+
+    def _snooze(self, wait_s: float, reason: str, detail: str) -> bool:
+        self._hand_back(HandBack(wait_s, self._tries, wait_reason=reason, last_error=detail))
+        return False
+
+    def _hand_back(self, back: HandBack) -> None:
+        moved = self._checkpoints.position if self._checkpoints.position != self._checkpoints.committed else None
+        full = replace(back, calls_made=self._calls.made, calls_unused=self._calls.held, position=moved)
+        self._lease.persist(lambda conn: slices.hand_back(conn, self._claim.slice_id, self._claim.number, full))
+
+    def _nudge_myself(self) -> None:
+        """Go on at once unless others wait: then the sweeper decides whose turn it is."""
+        if self._lease.is_stopping or self._lease.others_wait:
+            return
+        try:
+            self._ctx.enqueuer.send(TaskName.DOWNLOAD_LEG, self._claim.slice_id)
+        except BrokerUnavailableError as error:
+            log.info("hint.not_sent", reason=error.message)
+
+    def _api_limit_reached(self) -> bool:
+        state = JobStatus(self._ctx.settings.api_limit_state)
+        text = f"The apiLimit of {self._plan.run.api_limit} vendor calls was reached; restart the job to go on."
+        return self._finish(state, StopReason.API_LIMIT, text)
+
+    def _complete(self, reason: StopReason, detail: str) -> bool:
+        return self._finish(JobStatus.COMPLETED, reason, detail)
+
+    def _cancelled(self) -> bool:
+        return self._finish(*_CANCELLED)
+
+    def _finish(self, status: JobStatus, reason: StopReason, detail: str) -> bool:
+        self._save()
+        self._end(status, reason, detail)
+        return False
+
+    def _end(self, status: JobStatus, reason: StopReason, detail: str) -> None:
+        """One transaction; after a doubtful COMMIT it is tried again and finds the slice fenced if the first stands."""
+
+        def end(conn: Connection) -> None:
+            with conn.transaction():
+                job = jobs.get_for_worker(conn, self._claim.job_id, lock=True)
+                if not slices.is_held_by(conn, self._claim.slice_id, self._claim.number):
+                    raise LostClaimError("The run has ended already, or somebody else holds the slice.")
+                slices.settle_calls(conn, self._claim.slice_id, made=self._calls.made, unused=self._calls.held)
+                if job.status is JobStatus.CANCELLATION_PENDING:
+                    finish_run(self._ctx, conn, job.id, *_CANCELLED)
+                else:
+                    finish_run(self._ctx, conn, job.id, status, reason, detail)
+
+        self._lease.persist(end)
+        log.info("job.ended", status=status.value, stop_reason=reason.value)

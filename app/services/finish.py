@@ -1,0 +1,57 @@
+"""How a run ends: final state, revision, callback owed, all in one transaction."""
+
+from __future__ import annotations
+
+import msgspec
+
+from app.db import deliveries, jobs, runs, slices
+from app.db.jobs import Ending, Job
+from app.db.pool import Connection
+from app.domain.deliveries import event_id
+from app.domain.jobs import JobStatus, StopReason
+from app.domain.status_document import status_document
+from app.services.context import Context
+
+
+def finish_run(ctx: Context, conn: Connection, job_id: int, status: JobStatus, reason: StopReason, detail: str) -> Job:
+    """End the newest run of a job inside the caller's transaction, whoever holds it: every holder is fenced.
+
+    `detail` says what happened, for a person; on ABORTED it becomes the job's `error`.
+    """
+    job = jobs.get_for_worker(conn, job_id, lock=True)
+    exhausted = slices.close_run(conn, job_id, job.run_number)
+    runs.finish(conn, job_id, job.run_number, status, reason)
+    ending = Ending(
+        status=status,
+        stop_reason=reason,
+        message=_message(job, status, reason, detail),
+        error=detail if status is JobStatus.ABORTED else None,
+        has_more=not exhausted,
+    )
+    ended = jobs.finish(conn, job_id, ending, retention_s=ctx.settings.retention_s)
+    _owe_callback(ctx, conn, ended)
+    return ended
+
+
+def _message(job: Job, status: JobStatus, reason: StopReason, detail: str) -> str:
+    if status is JobStatus.COMPLETED and reason is StopReason.EXHAUSTED:
+        return f"Successfully downloaded {job.record_count} records"
+    if status is JobStatus.COMPLETED:
+        return f"Successfully downloaded {job.record_count} records. {detail}"
+    return detail
+
+
+def _owe_callback(ctx: Context, conn: Connection, job: Job) -> None:
+    if job.notification_url is None:
+        return
+    deliveries.insert(
+        conn,
+        job_id=job.id,
+        organisation_id=job.organisation_id,
+        instance_id=job.instance_id,
+        run_number=job.run_number,
+        event_id=event_id(job.id, job.run_number),
+        url=job.notification_url,
+        body=msgspec.json.encode(status_document(job, ctx.now())),
+    )
+    slices.notify(conn)

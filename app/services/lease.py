@@ -1,0 +1,118 @@
+"""A holder's side of a claim: signs of life, the stop flag, and interruptible waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from app.db import slices
+from app.db.pool import Connection, Database
+from app.db.slices import Claim, Standing
+from app.errors import DatabaseUnavailableError, LostClaimError
+
+_LOOK_S = 2.0
+"""How often a holder that commits nothing asks whether its job was cancelled."""
+
+_STEP_S = 0.05
+_PAUSE_S = 0.25
+_LAST_TRY_S = 0.5
+_T = TypeVar("_T")
+_DRAIN_GRACE_S = 3.0
+"""How long a call that is under way may still take once the process is asked to stop."""
+
+
+class Lease:
+    """Keeps one claim alive while there is progress, and knows when to let go.
+
+    Renewed by the thread that works, never by a thread beside it: a worker that hangs must lose its lease.
+    """
+
+    def __init__(self, db: Database, claim: Claim, *, lease_s: float, is_stopping: Callable[[], bool]) -> None:
+        self._db = db
+        self._claim = claim
+        self._lease_s = lease_s
+        self._is_stopping = is_stopping
+        self._look_s = min(_LOOK_S, lease_s / 4)
+        self._stopping_since: float | None = None
+        self._looked_at = 0.0
+        self._ends_at = 0.0
+        self.others_wait = False
+        self.is_cancelled = False
+        self.is_lost = False
+        self.extend_from(time.monotonic())
+
+    def extend_from(self, asked_at: float) -> None:
+        """The database prolonged the lease by a statement that was sent at `asked_at` (monotonic)."""
+        self._looked_at = asked_at
+        self._ends_at = asked_at + self._lease_s
+
+    def note(self, standing: Standing | None, asked_at: float) -> None:
+        """Take in what a statement of ours learnt. Raises LostClaimError."""
+        if standing is None:
+            self.is_lost = True
+            raise LostClaimError(f"Claim {self._claim.number} on slice {self._claim.slice_id} is no longer ours.")
+        self.extend_from(asked_at)
+        self.others_wait = standing.others_wait
+        self.is_cancelled = self.is_cancelled or standing.is_cancelled
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until somebody else may take the slice, by our own clock (never longer than the database's)."""
+        return self._ends_at - time.monotonic()
+
+    @property
+    def is_stopping(self) -> bool:
+        """True once the process was asked to end or the job was cancelled."""
+        if self._is_stopping() and self._stopping_since is None:
+            self._stopping_since = time.monotonic()
+        return self.is_cancelled or self._stopping_since is not None
+
+    def check(self) -> None:
+        """Show a sign of life when one is due. Raises LostClaimError when the slice is not ours any more."""
+        now = time.monotonic()
+        if now - self._looked_at >= self._look_s:
+            self._renew(now)
+        if self.remaining_s <= 0:
+            self.is_lost = True
+            raise LostClaimError("The lease ran out before PostgreSQL could be asked to prolong it.")
+
+    def _renew(self, now: float) -> None:
+        try:
+            with self._db.connection() as conn:
+                standing = slices.renew(conn, self._claim.slice_id, self._claim.number, lease_s=self._lease_s)
+        except DatabaseUnavailableError:
+            self._looked_at = now  # asked again after the next pause; the lease's end decides
+            return
+        self.note(standing, now)
+
+    def persist(self, statement: Callable[[Connection], _T]) -> _T:
+        """Run a statement that is safe to repeat, through a restart of PostgreSQL, as long as the lease surely lives.
+
+        Raises DatabaseUnavailableError when PostgreSQL stayed away until the lease was about to run out.
+        """
+        while True:
+            try:
+                with self._db.connection() as conn:
+                    return statement(conn)
+            except DatabaseUnavailableError:
+                if self.remaining_s <= _LAST_TRY_S:
+                    raise
+                time.sleep(min(_PAUSE_S, self.remaining_s / 4))
+
+    def beat(self) -> bool:
+        """For the HTTP client, about once a second: False to abandon the call that is under way."""
+        try:
+            self.check()
+        except LostClaimError:
+            return False
+        if self.is_cancelled:
+            return False
+        return not self.is_stopping or time.monotonic() - (self._stopping_since or 0.0) < _DRAIN_GRACE_S
+
+    def wait(self, seconds: float) -> None:
+        """Wait a little, as long as nobody asks us to stop. Raises LostClaimError."""
+        until = time.monotonic() + seconds
+        while not self.is_stopping and (left := until - time.monotonic()) > 0:
+            self.check()
+            time.sleep(min(left, _STEP_S))

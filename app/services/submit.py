@@ -1,0 +1,102 @@
+"""Accept a download job: everything is checked first, then stored in one transaction. Needs no broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.callbacks.urls import check_url
+from app.connectors.client import plan_page_size
+from app.connectors.spec import Connector, load_connector
+from app.db import connectors, idempotency, instances, jobs, runs, slices
+from app.db.connectors import Revision
+from app.db.instances import Instance
+from app.db.jobs import NewJob
+from app.db.pool import Connection
+from app.db.slices import Position
+from app.domain.criteria import DownloadCriteria
+from app.domain.jobs import JobStatus
+from app.errors import ConflictError, InvalidInputError, UnauthorizedError
+from app.services.context import Caller, Context
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a submission answers (reference 1)."""
+
+    job_id: int
+    instance_id: int
+    status: JobStatus = JobStatus.CREATED
+
+    def as_json(self) -> dict[str, Any]:
+        """The wire form: the id is a text of decimal digits."""
+        return {"instanceId": self.instance_id, "id": str(self.job_id), "status": self.status.value}
+
+
+def submit_download(
+    ctx: Context,
+    caller: Caller,
+    criteria: DownloadCriteria,
+    *,
+    idempotency_key: str | None = None,
+    request_digest: str = "",
+) -> Submission:
+    """Store a job in state CREATED with its first run and slice, and wake the sweepers.
+
+    With an Idempotency-Key the same request gives the same job for 24 h. Raises InvalidInputError, ConflictError,
+    IdempotencyMismatchError, AddressRefusedError; then nothing is stored.
+    """
+    if caller.instance_id is None:
+        raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
+    if criteria.notification_url is not None:
+        check_url(ctx.http.policy, criteria.notification_url, field="notificationUrl")
+    with ctx.db.transaction() as conn:
+        if idempotency_key is not None:
+            claimed = idempotency.claim(conn, caller.organisation_id, idempotency_key, request_digest)
+            if isinstance(claimed, idempotency.Existing):
+                return Submission(int(claimed.response["id"]), int(claimed.response["instanceId"]))
+        submission = _store(ctx, conn, caller, caller.instance_id, criteria)
+        if idempotency_key is not None:
+            idempotency.complete(conn, caller.organisation_id, idempotency_key, submission.as_json())
+    return submission
+
+
+def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, criteria: DownloadCriteria) -> Submission:
+    instance = instances.get(conn, caller.organisation_id, instance_id)
+    if instance.disabled_at is not None:
+        raise ConflictError("The instance is disabled; enable it to submit jobs.")
+    revision = connectors.get_revision(conn, instance.revision_id)
+    page_size = _page_size(ctx, load_connector(revision.document), criteria)
+    job_id = jobs.insert(conn, _new_job(caller, instance, revision, criteria), id_key=ctx.settings.id_key)
+    runs.insert(conn, job_id, 1, api_limit=criteria.api_limit, record_limit=criteria.limit)
+    slices.insert(
+        conn,
+        job_id,
+        1,
+        organisation_id=caller.organisation_id,
+        instance_id=instance.id,
+        position=Position(None, page_size, 0, exhausted=False),
+    )
+    return Submission(job_id, instance.id)
+
+
+def _page_size(ctx: Context, connector: Connector, criteria: DownloadCriteria) -> int:
+    try:
+        spec = connector.object(criteria.object_name)
+    except InvalidInputError as error:
+        raise InvalidInputError(error.message, field="objectName") from error
+    return plan_page_size(spec, criteria.page_size, default=ctx.settings.page_size)
+
+
+def _new_job(caller: Caller, instance: Instance, revision: Revision, criteria: DownloadCriteria) -> NewJob:
+    return NewJob(
+        organisation_id=caller.organisation_id,
+        user_id=caller.user_id,
+        instance_id=instance.id,
+        connector_id=instance.connector_id,
+        connector_revision_id=revision.id,
+        object_name=criteria.object_name,
+        file_format=criteria.file_format,
+        criteria=criteria.echo(),
+        notification_url=criteria.notification_url,
+    )

@@ -1,0 +1,136 @@
+"""Find what is due and nobody holds, and see that somebody takes it. Any number of sweepers may run.
+
+Needs neither the broker nor a clock of its own. Every change repeats its condition, so two sweepers, or a sweeper and
+a worker, cannot undo each other; one bad row does not stop the pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from app.db import deliveries, jobs, queue, slices, workers
+from app.domain.jobs import JobStatus, StopReason
+from app.enqueue import QueueName, TaskName
+from app.errors import BrokerUnavailableError, HaulageError
+from app.services.context import Context
+from app.services.finish import finish_run
+
+log = structlog.get_logger()
+
+_SILENT_S = 2.0
+"""A process that shows no sign of life for so long, and holds no lock, is dead."""
+
+_HINT_LIVES_S = 30.0
+"""A hint that led to nothing for so long is sent again although the queue is not empty."""
+
+_EMPTY_QUEUE_S = 1.0
+"""With an empty queue a hint this old was lost."""
+
+_LEAST_DEPTH = 8
+_BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass did, for the log and for tests."""
+
+    expired: int
+    ended: int
+    hinted: int
+    next_due_at: datetime | None
+    is_anything_held: bool
+
+
+def sweep(ctx: Context) -> Pass:
+    """One pass. Raises DatabaseUnavailableError; a broker that is down only means that no hints go out."""
+    with ctx.db.connection() as conn:
+        expired = workers.expire_dead(conn, silent_s=_SILENT_S)
+    ended = _end_cancelled(ctx) + _end_without_instance(ctx)
+    hinted = _hint(ctx)
+    with ctx.db.connection() as conn:
+        times = [at for at in (queue.next_due_at(conn), deliveries.next_due_at(conn)) if at is not None]
+        held = queue.held_count(conn)
+    return Pass(expired, ended, hinted, min(times, default=None), held > 0)
+
+
+def _end_cancelled(ctx: Context) -> int:
+    """Jobs whose holder has not let go within the grace: it is fenced."""
+    with ctx.db.connection() as conn:
+        due = jobs.find_cancels_due(conn, grace_s=ctx.settings.cancel_grace_s, limit=_BATCH)
+    return _end_each(
+        ctx, due, JobStatus.CANCELLATION_PENDING, JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user."
+    )
+
+
+def _end_without_instance(ctx: Context) -> int:
+    with ctx.db.connection() as conn:
+        due = jobs.find_of_dead_instances(conn, _BATCH)
+    text = "The instance of this job was deleted or disabled."
+    return _end_each(ctx, due, None, JobStatus.ABORTED, StopReason.INSTANCE_GONE, text)
+
+
+def _end_each(
+    ctx: Context, job_ids: list[int], only: JobStatus | None, status: JobStatus, reason: StopReason, text: str
+) -> int:
+    ended = 0
+    for job_id in job_ids:
+        try:
+            with ctx.db.transaction() as conn:
+                job = jobs.get_for_worker(conn, job_id, lock=True)
+                if job.status.is_terminal or (only is not None and job.status is not only):
+                    continue
+                finish_run(ctx, conn, job_id, status, reason, text)
+                # The holder is fenced, but may be writing an object at this moment.
+                jobs.schedule_orphan_sweep(conn, job_id, in_s=2 * ctx.settings.lease_s)
+                ended += 1
+        except HaulageError as error:
+            log.warning("sweep.job_not_ended", job=job_id, reason=error.message)
+    return ended
+
+
+def _hint(ctx: Context) -> int:
+    try:
+        return _hint_slices(ctx) + _hint_deliveries(ctx)
+    except BrokerUnavailableError as error:
+        log.warning("hint.not_sent", reason=error.message)
+        return 0
+
+
+def _hint_slices(ctx: Context) -> int:
+    """Keep about twice as many hints queued as there are free slots, in fair order."""
+    with ctx.db.connection() as conn:
+        if queue.due_count(conn) == 0:
+            return 0
+        free = max(0, workers.slots_alive(conn) - queue.held_count(conn))
+    depth = ctx.enqueuer.depth(QueueName.DOWNLOADS)
+    room = max(2 * free, _LEAST_DEPTH) - depth
+    if room <= 0:
+        return 0
+    fresh_s = _EMPTY_QUEUE_S if depth == 0 else _HINT_LIVES_S
+    with ctx.db.connection() as conn:
+        due = queue.find_due_slices(conn, fresh_s=fresh_s, limit=room)
+        queue.mark_nudged(conn, due)
+    return _send(ctx, TaskName.DOWNLOAD_LEG, due, slices.forget_nudge)
+
+
+def _hint_deliveries(ctx: Context) -> int:
+    with ctx.db.connection() as conn:
+        due = deliveries.find_due(conn, _BATCH)
+        deliveries.mark_nudged(conn, due)
+    return _send(ctx, TaskName.DELIVER_CALLBACK, due, None)
+
+
+def _send(ctx: Context, task: TaskName, row_ids: list[int], undo: Callable[..., None] | None) -> int:
+    for sent, row_id in enumerate(row_ids):
+        try:
+            ctx.enqueuer.send(task, row_id)
+        except BrokerUnavailableError:
+            if undo is not None:
+                with ctx.db.connection() as conn:
+                    undo(conn, row_ids[sent:])
+            raise
+    return len(row_ids)

@@ -1,0 +1,66 @@
+"""What one worker process has: its context, its row, and the stop flag. Made after forking, once a process."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+
+from app.bootstrap import build_context, product_version
+from app.config import load_settings
+from app.services.context import Context
+from workers.life import Life
+
+# Shared with forked children: the main process of a prefork pool is told to stop, its children are not.
+_stop_flag = mmap.mmap(-1, 1)
+_lock = threading.Lock()
+_current: Runtime | None = None
+
+
+def ask_to_stop() -> None:
+    """Every leg of this process and its children checkpoints and hands back."""
+    _stop_flag[0] = 1
+
+
+def is_stopping() -> bool:
+    """True once the process was asked to end."""
+    return _stop_flag[0] == 1
+
+
+class Runtime:
+    """The parts of one process."""
+
+    def __init__(self, *, slots: int) -> None:
+        settings = load_settings()
+        self.pid = os.getpid()
+        self.context: Context = build_context(settings, pool_size=min(slots, 8) + 1)
+        self._life = Life(self.context.db, slots=slots, version=product_version())
+        self._life.start()
+
+    @property
+    def worker_id(self) -> int | None:
+        """The row of this process; None while PostgreSQL has not been reached yet."""
+        return self._life.worker_id
+
+    def close(self) -> None:
+        """Say goodbye and close connections."""
+        self._life.stop()
+        self.context.db.close()
+
+
+def start_runtime(*, slots: int) -> Runtime:
+    """The runtime of this process, made at first use."""
+    global _current  # noqa: PLW0603 - one a process is the point
+    with _lock:
+        if _current is None or _current.pid != os.getpid():
+            _current = Runtime(slots=slots)
+        return _current
+
+
+def stop_runtime() -> None:
+    """End the runtime of this process, if there is one."""
+    global _current  # noqa: PLW0603
+    with _lock:
+        if _current is not None and _current.pid == os.getpid():
+            _current.close()
+        _current = None

@@ -1,0 +1,112 @@
+"""The sweeper process: `python -m workers.sweeper`. Any number may run; each sleeps until something is due."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from datetime import UTC, datetime
+from types import FrameType
+
+import structlog
+
+from app.bootstrap import build_context
+from app.config import load_settings
+from app.db.pool import Connection, listen, wait_for_notify
+from app.errors import ConfigError, HaulageError
+from app.logs import configure_logs
+from app.services import retention
+from app.services.context import Context
+from app.services.sweep import Pass, sweep
+
+log = structlog.get_logger()
+
+_WATCH_S = 1.0
+"""While slices are held, dead workers are looked for this often."""
+
+_FORGET_S = 60.0
+
+
+class Sweeper:
+    """The loop. `stop` may be called from a signal handler."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._conn: Connection | None = None
+        self._is_stopping = False
+        self._forgot_at = 0.0
+
+    def stop(self) -> None:
+        """End after the pass that is under way."""
+        self._is_stopping = True
+
+    def run(self) -> None:
+        """Sweep until stopped. Errors of a pass are logged and tried again; nothing ends the loop but a stop."""
+        while not self._is_stopping:
+            sleep_s = self._ctx.settings.sweep_s
+            try:
+                sleep_s = self._until_next(self._pass())
+            except HaulageError as error:
+                log.warning("sweep.failed", reason=error.message)
+                sleep_s = min(1.0, sleep_s)
+            except Exception:
+                log.exception("sweep.crashed")
+            self._sleep(sleep_s)
+
+    def _pass(self) -> Pass:
+        if self._conn is None:
+            self._conn = listen(self._ctx.db)
+        done = sweep(self._ctx)
+        retention.sweep_files(self._ctx)
+        retention.sweep_orphans(self._ctx)
+        if time.monotonic() - self._forgot_at > _FORGET_S:
+            self._forgot_at = time.monotonic()
+            retention.forget_rows(self._ctx)
+        if done.hinted or done.ended or done.expired:
+            log.info("sweep.done", hinted=done.hinted, ended=done.ended, expired=done.expired)
+        return done
+
+    def _until_next(self, done: Pass) -> float:
+        sleep_s = self._ctx.settings.sweep_s
+        if done.is_anything_held:
+            sleep_s = min(sleep_s, _WATCH_S)
+        if done.next_due_at is not None:
+            due_in_s = (done.next_due_at - datetime.now(UTC)).total_seconds()
+            sleep_s = min(sleep_s, max(0.01, due_in_s))
+        return sleep_s
+
+    def _sleep(self, seconds: float) -> None:
+        """Until something is due, at most `seconds`; a lost connection is made anew by the next pass."""
+        until = time.monotonic() + seconds
+        while not self._is_stopping and (left := until - time.monotonic()) > 0:
+            if self._conn is None:
+                time.sleep(min(left, 0.1))
+                continue
+            try:
+                if wait_for_notify(self._conn, min(left, 0.5)):
+                    return
+            except HaulageError:
+                self._conn = None
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = load_settings()
+    configure_logs(log_format=settings.log_format, level=settings.log_level, process="sweeper")
+    sweeper = Sweeper(build_context(settings))
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        sweeper.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    log.info("sweeper.ready")
+    sweeper.run()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            main()
+        except ConfigError as error:
+            raise SystemExit(f"haulage sweeper: {error.message}") from None

@@ -1,0 +1,23 @@
+"""The tasks: three lines each over a service. A message carries a row's id and is only a hint."""
+
+from __future__ import annotations
+
+from app.enqueue import TaskName
+from app.services.deliver import deliver
+from app.services.download import run_leg
+from workers import runtime
+from workers.celery_app import celery
+
+
+@celery.task(name=TaskName.DOWNLOAD_LEG.value)  # type: ignore[untyped-decorator]
+def download_leg(slice_id: int) -> None:
+    """Work on a slice for one leg, if it is still due."""
+    current = runtime.start_runtime(slots=1)
+    run_leg(current.context, slice_id, worker_id=current.worker_id, is_stopping=runtime.is_stopping)
+
+
+@celery.task(name=TaskName.DELIVER_CALLBACK.value)  # type: ignore[untyped-decorator]
+def deliver_callback(delivery_id: int) -> None:
+    """Make one attempt of a callback, if it is still due."""
+    current = runtime.start_runtime(slots=1)
+    deliver(current.context, delivery_id, current.worker_id)
