@@ -31,11 +31,11 @@ def shell_command(name: str) -> list[str]:
 def child_environment(settings: Mapping[str, str]) -> dict[str, str]:
     """What a process of the product is given: a small plain environment, this Python's programs first, `settings`."""
     inherited = ("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
-    environment = {name: os.environ[name] for name in inherited if name in os.environ}  # noqa: TID251
+    environment = {name: os.environ[name] for name in inherited if name in os.environ}
     programs = Path(sys.executable).parent
     return {
         **environment,
-        "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}",  # noqa: TID251
+        "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}",
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONUNBUFFERED": "1",
         **settings,
