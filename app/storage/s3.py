@@ -1,0 +1,306 @@
+"""Objects in a bucket that speaks S3.
+
+Small objects, which segments are, go up in one PUT, which S3 makes visible at once and whole; large ones as a multipart
+upload by smart-open. Reads are plain ranged GETs: smart-open's reader sleeps up to 31 s between its own tries, and a
+worker must not wait that long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import boto3
+import smart_open.s3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import ConnectionError as S3ConnectionError
+from urllib3.exceptions import HTTPError
+
+from app.errors import (
+    ConfigError,
+    HaulageError,
+    ObjectMissingError,
+    StorageError,
+    StorageFullError,
+    StorageUnavailableError,
+)
+from app.storage.keys import checked_key, checked_prefix
+from app.storage.objects import ObjectStore, folder_prefix
+
+# smart-open would try again 6 times with 10 s of sleep each; boto3 below tries again by itself, within its time limits.
+smart_open.s3.RETRY.exceptions = []
+smart_open.s3.RETRY.client_error_codes = []
+
+_SINGLE_PUT_BYTES = 8 * 1024 * 1024
+_PART_BYTES = 16 * 1024 * 1024  # 10,000 parts of it are 160 GB
+_BUFFER_BYTES = 256 * 1024
+_REOPENINGS = 2
+_OPTIONS = {"endpoint_url", "region", "access_key_id", "secret_access_key", "session_token"}
+_SECRET_OPTIONS = {"access_key_id", "secret_access_key", "session_token"}
+_MISSING = {"NoSuchKey", "404", "NotFound"}
+_FULL = {"QuotaExceeded", "XMinioStorageFull", "EntityTooLarge", "InsufficientCapacity", "507"}
+_REFUSED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
+_PASSING = {
+    "SlowDown",
+    "InternalError",
+    "ServiceUnavailable",
+    "RequestTimeout",
+    "RequestTimeTooSkewed",
+    "OperationAborted",
+}
+_FIRST_SERVER_FAULT = 500
+_DELETE_BATCH = 1000  # the most that one DeleteObjects takes
+
+
+@dataclass(frozen=True)
+class S3Place:
+    """Where a store lies. Without keys boto3 looks for credentials in its usual places."""
+
+    bucket: str
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+    session_token: str | None = None
+
+
+def s3_place(storage_url: str, options: Mapping[str, str]) -> S3Place:
+    """Read `s3://bucket/prefix?endpoint_url=…&region=…`; ConfigError names what is wrong. Secrets stay out of URLs."""
+    parts = urlsplit(storage_url)
+    if parts.username or parts.password or not parts.hostname:
+        raise ConfigError("STORAGE_URL must be s3://bucket/prefix, without credentials in it")
+    query = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    unknown = (query.keys() - (_OPTIONS - _SECRET_OPTIONS)) | (options.keys() - _OPTIONS)
+    if unknown:
+        raise ConfigError(f"STORAGE_URL option {min(unknown)!r} is not one of endpoint_url, region")
+    try:
+        prefix = checked_prefix(unquote(parts.path).strip("/"))
+    except StorageError as error:
+        raise ConfigError(f"STORAGE_URL: {error}") from error
+    return S3Place(bucket=parts.netloc, prefix=prefix and prefix + "/", **{**query, **options})
+
+
+class S3Store(ObjectStore):
+    """One client a process, made at the first use: a connection must not be shared across a fork."""
+
+    def __init__(self, place: S3Place) -> None:
+        self.place = place
+        self.url = f"s3://{place.bucket}/{place.prefix}"
+        self._client: Any = None
+        self._client_pid = 0
+        self._lock = threading.Lock()
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> None:
+        name = self._name(key)
+        rest = iter(chunks)
+        head = _take(rest, _SINGLE_PUT_BYTES)
+        if len(head) <= _SINGLE_PUT_BYTES:
+            with self._translated(key):
+                self._s3().put_object(Bucket=self.place.bucket, Key=name, Body=head)
+            return
+        self._put_parts(key, name, head, rest)
+
+    def _put_parts(self, key: str, name: str, head: bytes, rest: Iterator[bytes]) -> None:
+        with self._translated(key):
+            writer = smart_open.s3.MultipartWriter(
+                self.place.bucket, name, part_size=_PART_BYTES, client=self._s3(), writebuffer=io.BytesIO()
+            )
+        # Left to itself an unclosed writer publishes what it has when it is collected: it is always ended here.
+        try:
+            with self._translated(key):
+                writer.write(head)
+            for chunk in rest:
+                with self._translated(key):
+                    writer.write(chunk)
+            with self._translated(key):
+                writer.close()
+        except BaseException:
+            with contextlib.suppress(ClientError, BotoCoreError, OSError):
+                writer.terminate()
+            writer._upload_id = None  # noqa: SLF001 - so that nothing is completed by the collector either
+            raise
+
+    def open(self, key: str, offset: int = 0) -> BinaryIO:
+        body = _Body(self, key, offset)
+        body.begin()
+        return io.BufferedReader(body, _BUFFER_BYTES)
+
+    def read(self, key: str, start: int, end: int) -> bytes:
+        if end <= start:
+            return b""
+        with self._translated(key), self.get(key, f"bytes={start}-{end - 1}") as body:
+            data: bytes = body.read()
+        if len(data) != end - start:
+            raise StorageError(
+                f"object {key} in {self.url} is shorter than expected: {start + len(data)} < {end} bytes"
+            )
+        return data
+
+    def get(self, key: str, byte_range: str) -> Any:
+        """The body of a ranged GET; an empty one behind the end."""
+        with self._translated(key):
+            try:
+                return self._s3().get_object(Bucket=self.place.bucket, Key=self._name(key), Range=byte_range)["Body"]
+            except ClientError as error:
+                if _code(error) != "InvalidRange":
+                    raise
+                return io.BytesIO()
+
+    def delete(self, key: str) -> None:
+        with contextlib.suppress(ObjectMissingError), self._translated(key):
+            self._s3().delete_object(Bucket=self.place.bucket, Key=self._name(key))
+
+    def delete_prefix(self, prefix: str) -> None:
+        batch: list[dict[str, str]] = []
+        for key in self.list(folder_prefix(prefix)):
+            batch.append({"Key": self._name(key)})
+            if len(batch) == _DELETE_BATCH:
+                self._delete_batch(prefix, batch)
+                batch = []
+        if batch:
+            self._delete_batch(prefix, batch)
+
+    def _delete_batch(self, prefix: str, batch: list[dict[str, str]]) -> None:
+        with self._translated(prefix):
+            answer = self._s3().delete_objects(Bucket=self.place.bucket, Delete={"Objects": batch, "Quiet": True})
+        for error in answer.get("Errors", ()):
+            raise StorageUnavailableError(f"{error.get('Key')} in {self.url} was not deleted: {error.get('Code')}")
+
+    def list(self, prefix: str = "") -> Iterator[str]:
+        start = self.place.prefix + checked_prefix(prefix)
+        with self._translated(prefix):
+            pages = self._s3().get_paginator("list_objects_v2").paginate(Bucket=self.place.bucket, Prefix=start)
+            for page in pages:
+                for entry in page.get("Contents", ()):
+                    yield entry["Key"].removeprefix(self.place.prefix)
+
+    def free_bytes(self) -> int | None:
+        return None
+
+    def _name(self, key: str) -> str:
+        return self.place.prefix + checked_key(key)
+
+    def _s3(self) -> Any:
+        with self._lock:
+            if self._client is None or self._client_pid != os.getpid():
+                self._client = _client(self.place)
+                self._client_pid = os.getpid()
+            return self._client
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (ClientError, BotoCoreError, HTTPError, OSError) as error:
+            raise self.translate(error, key) from error
+
+    def translate(self, error: Exception, key: str) -> HaulageError:
+        """Our error for one of boto3's."""
+        what = f"object {key} in {self.url}"
+        if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
+            return StorageError(f"no credentials for {self.url}: set them as boto3 finds them, or attach a role")
+        if isinstance(error, ClientError):
+            return self._translate_answer(error, what)
+        if isinstance(error, (S3ConnectionError, HTTPClientError, HTTPError, OSError)):
+            return StorageUnavailableError(f"{what}: no answer from {self.place.endpoint_url or 'S3'} ({_kind(error)})")
+        return StorageError(f"{what}: {error}")
+
+    def _translate_answer(self, error: ClientError, what: str) -> HaulageError:
+        code = _code(error)
+        if code == "NoSuchBucket":
+            return StorageError(f"bucket {self.place.bucket!r} does not exist; create it, or check STORAGE_URL")
+        if code in _MISSING:
+            return ObjectMissingError(f"{what} is missing")
+        if code in _REFUSED:
+            return StorageError(f"{what} is refused ({code}): check the credentials and what they may do in the bucket")
+        if code in _FULL:
+            return StorageFullError(f"store {self.url} is full ({code}): cannot write {what}")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _PASSING or status >= _FIRST_SERVER_FAULT:
+            return StorageUnavailableError(f"{what}: {code}")
+        return StorageError(f"{what}: {code} {error.response.get('Error', {}).get('Message', '')}")
+
+
+class _Body(io.RawIOBase):
+    """The rest of an object. A connection that breaks is opened again where it broke, a few times, without a wait."""
+
+    def __init__(self, store: S3Store, key: str, offset: int) -> None:
+        self._store = store
+        self._key = key
+        self._offset = offset
+        self._reopenings = _REOPENINGS
+        self._source: Any = None
+
+    def begin(self) -> None:
+        self._source = self._store.get(self._key, f"bytes={self._offset}-")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while True:
+            try:
+                data = self._source.read(len(buffer))
+            except (BotoCoreError, HTTPError, OSError) as error:
+                if not self._reopenings:
+                    raise self._store.translate(error, self._key) from error
+                self._reopenings -= 1
+                self._source.close()
+                self.begin()
+                continue
+            buffer[: len(data)] = data
+            self._offset += len(data)
+            return len(data)
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.close()
+        super().close()
+
+
+def _client(place: S3Place) -> Any:
+    """A client whose every call ends: at most 3 tries of 5 s to connect and 30 s without a byte."""
+    session = boto3.session.Session(  # a session of its own: the default one is not thread-safe
+        aws_access_key_id=place.access_key_id,
+        aws_secret_access_key=place.secret_access_key,
+        aws_session_token=place.session_token,
+        region_name=place.region,
+    )
+    config = Config(
+        connect_timeout=5,
+        read_timeout=30,
+        retries={"total_max_attempts": 3, "mode": "standard"},
+        max_pool_connections=64,
+        tcp_keepalive=True,
+    )
+    return session.client("s3", endpoint_url=place.endpoint_url, config=config)
+
+
+def _take(chunks: Iterator[bytes], size: int) -> bytes:
+    """The first chunks, joined: all of them, or more than `size` bytes."""
+    taken: list[bytes] = []
+    taken_bytes = 0
+    for chunk in chunks:
+        taken.append(chunk)
+        taken_bytes += len(chunk)
+        if taken_bytes > size:
+            break
+    return b"".join(taken)
+
+
+def _code(error: ClientError) -> str:
+    code: str = error.response.get("Error", {}).get("Code", "")
+    return code
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__
