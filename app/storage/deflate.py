@@ -1,0 +1,66 @@
+"""Raw deflate runs, each closed by a full flush, as they lie in packed segments.
+
+isal packs at level 1 about five times as fast as zlib. zlib reads and writes the same format, so it stands in on a
+platform without the isal wheel.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+codec: Any
+try:
+    from isal import isal_zlib as codec
+except ImportError:  # pragma: no cover - the wheel is there on the platforms that are tested
+    import zlib as codec
+
+EMPTY_FINAL_BLOCK = b"\x03\x00"  # ends a deflate stream whose runs were only flushed
+
+_RAW = -15  # no header and no trailer, window of 32 KiB
+_MOST_PLAIN_BYTES = 1024 * 1024  # given out at once: repetitive or hostile data may expand a thousandfold
+
+
+class Packer(Protocol):
+    """A compressor. One a thread: it must not be shared."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self, mode: int = ..., /) -> bytes: ...
+
+
+class DamagedError(Exception):
+    """The bytes are no deflate stream."""
+
+
+def packer() -> Packer:
+    """A compressor of raw deflate."""
+    compressor: Packer = codec.compressobj(1, codec.DEFLATED, _RAW)
+    return compressor
+
+
+def full_flush(compressor: Packer) -> bytes:
+    """What ends a run: the output stands on a byte's edge, and what follows never looks back over it."""
+    return compressor.flush(codec.Z_FULL_FLUSH)
+
+
+def crc32(data: bytes, value: int = 0) -> int:
+    checksum: int = codec.crc32(data, value)
+    return checksum
+
+
+class Unpacker:
+    """Inflates raw deflate runs in bounded pieces, whatever the ratio."""
+
+    def __init__(self) -> None:
+        self._inflater = codec.decompressobj(_RAW)
+
+    def feed(self, packed: bytes) -> Iterator[bytes]:
+        """The plain pieces of these stored bytes, each at most 1 MiB; DamagedError if they make no sense."""
+        while True:
+            try:
+                plain: bytes = self._inflater.decompress(packed, _MOST_PLAIN_BYTES)
+            except codec.error as error:
+                raise DamagedError(str(error)) from error
+            if plain:
+                yield plain
+            packed = self._inflater.unconsumed_tail
+            if not packed and len(plain) < _MOST_PLAIN_BYTES:  # a full piece: the inflater may hold more
+                return

@@ -1,0 +1,55 @@
+"""Handling JSON as the vendor wrote it, one level at a time, without decoding numbers."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+from msgspec import Raw
+
+from app.errors import StorageError
+
+_HAS_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+# Escapes in order, so that the `u` of an escaped backslash is not taken for one: pairs, halves, all others.
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+_BRACE = ord("{")
+_LEVEL = msgspec.json.Decoder(dict[str, Raw])
+
+
+def mended(text: bytes) -> tuple[bytes, int]:
+    """The JSON with each unpaired surrogate escape replaced by that of U+FFFD, and how many there were."""
+    if b"\\u" not in text or not _HAS_SURROGATE.search(text):
+        return text, 0
+    count = 0
+
+    def replaced(match: re.Match[bytes]) -> bytes:
+        nonlocal count
+        if match[1] is None:
+            return match[0]
+        count += 1
+        return rb"\ufffd"
+
+    return _ESCAPES.sub(replaced, text), count
+
+
+def is_object(value: Raw) -> bool:
+    return memoryview(value)[0] == _BRACE
+
+
+def decoded(value: Raw) -> dict[str, Raw]:
+    """The members of an object, values as they were written; a name given twice counts once, the last value wins.
+
+    Invalid UTF-8 in it is replaced. StorageError if it is no JSON object even so.
+    """
+    try:
+        return _LEVEL.decode(value)
+    except UnicodeDecodeError:
+        value = Raw(bytes(value).decode(errors="replace").encode())
+    except msgspec.MsgspecError as error:
+        raise StorageError(f"a stored record is no valid JSON: {error}") from error
+    try:
+        return _LEVEL.decode(value)
+    except msgspec.MsgspecError as error:
+        raise StorageError(f"a stored record is no valid JSON: {error}") from error
