@@ -105,6 +105,8 @@ def insert(conn: Connection, new: NewJob, *, id_key: str) -> int:
 
 def get(conn: Connection, organisation_id: int, instance_id: int | None, job_id: int, *, lock: bool = False) -> Job:
     """The job of this tenant (and instance, where given). Raises NotFoundError for any other id."""
+    if lock:
+        _lock_slices(conn, job_id)
     row = conn.execute(
         "select * from jobs where id = %s and organisation_id = %s and (%s::bigint is null or instance_id = %s)"
         + (" for update" if lock else ""),
@@ -117,10 +119,17 @@ def get(conn: Connection, organisation_id: int, instance_id: int | None, job_id:
 
 def get_for_worker(conn: Connection, job_id: int, *, lock: bool = False) -> Job:
     """The job by id alone: workers act for every tenant. Raises NotFoundError."""
+    if lock:
+        _lock_slices(conn, job_id)
     row = conn.execute("select * from jobs where id = %s" + (" for update" if lock else ""), (job_id,)).fetchone()
     if row is None:
         raise NotFoundError(f"There is no bulk job {job_id}.")
     return Job.from_row(row)
+
+
+def _lock_slices(conn: Connection, job_id: int) -> None:
+    """Every transaction locks slices before the job, as checkpoints do, so that none waits in a circle."""
+    conn.execute("select 1 from slices where job_id = %s and next_run_at is not null order by id for update", (job_id,))
 
 
 @dataclass(frozen=True)
