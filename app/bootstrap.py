@@ -30,6 +30,7 @@ def build_context(settings: Settings | None = None, *, pool_size: int = 4) -> Co
     """
     settings = settings or load_settings()
     require(settings, "database_url", "broker_url", "storage_url", "encryption_keys", "id_key")
+    addresses = AddressPolicy.parse(settings.allow_networks)
     db = Database(settings.database_url, max_size=pool_size)
     db.open()
     return Context(
@@ -37,10 +38,11 @@ def build_context(settings: Settings | None = None, *, pool_size: int = 4) -> Co
         db=db,
         store=ObjectStore.from_url(settings.storage_url),
         http=HttpClient(
-            AddressPolicy.parse(settings.allow_networks),
+            addresses,
             user_agent=f"haulage/{product_version()}",
             max_body_bytes=settings.page_max_bytes,
         ),
+        addresses=addresses,
         vault=Vault(settings.encryption_keys),
         enqueuer=Enqueuer(make_celery(settings.broker_url)),
         now=lambda: datetime.now(UTC),

@@ -15,6 +15,7 @@ from marshmallow import ValidationError
 from marshmallow.fields import Float, Integer, String
 from marshmallow.validate import OneOf, Range
 
+from app.domain.segments import Encoding
 from app.errors import ConfigError
 
 MIB = 1024 * 1024
@@ -76,7 +77,7 @@ class Settings:
         "HAULAGE_CANCEL_GRACE_S", "How long a cancelled job's holder may take to let go", default=5.0, low=0
     )
     worker_slots: int = _setting("HAULAGE_WORKER_SLOTS", "Legs that one worker process runs at once", default=16, low=1)
-    segment_encoding: str = _setting(
+    segment_encoding: Encoding = _setting(
         "HAULAGE_SEGMENT_ENCODING", "Stored form of segments", default="deflate", choices=("deflate", "plain")
     )
     page_size: int = _setting("HAULAGE_PAGE_SIZE", "pageSize of a job that names none", default=200, low=1)
@@ -155,8 +156,8 @@ def _parse(kind: str, metadata: Mapping[str, Any], text: str) -> Any:
         return tuple(float(part) for part in text.split(","))
     rules: list[Any] = [Range(min=metadata["low"])] if "low" in metadata else []
     rules += [OneOf(metadata["choices"])] if "choices" in metadata else []
-    parser = {"int": Integer, "float": Float}.get(kind, String)
-    return parser(validate=rules).deserialize(text)
+    parsers: dict[str, type[Integer | Float | String]] = {"int": Integer, "float": Float}
+    return parsers.get(kind, String)(validate=rules).deserialize(text)
 
 
 def _accepted(kind: str, metadata: Mapping[str, Any]) -> str:

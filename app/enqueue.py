@@ -98,7 +98,7 @@ class Enqueuer:
         try:
             with self._celery.connection_for_read() as connection:
                 connection.ensure_connection(max_retries=1, timeout=2)
-                channel = connection.default_channel
+                channel: Any = connection.default_channel
                 return int(channel.queue_declare(queue.value, passive=True, durable=True).message_count)
         except channel_errors(self._celery):
             return 0  # nobody has used the queue since the broker was wiped

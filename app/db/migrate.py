@@ -47,7 +47,7 @@ def _apply_missing(connection: psycopg.Connection[tuple[object, ...]]) -> list[s
         "create table if not exists migrations"
         " (name text primary key, digest text not null, applied_at timestamptz not null default now())"
     )
-    done = dict(connection.execute("select name, digest from migrations").fetchall())
+    done = {str(name): digest for name, digest in connection.execute("select name, digest from migrations").fetchall()}
     applied = []
     for name, sql in migrations():
         digest = hashlib.sha256(sql.encode()).hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.addresses import AddressPolicy
 from app.config import Settings
 from app.db.pool import Database
 from app.enqueue import Enqueuer
@@ -22,6 +23,7 @@ class Context:
     db: Database
     store: ObjectStore
     http: HttpClient
+    addresses: AddressPolicy
     vault: Vault
     enqueuer: Enqueuer
     now: Callable[[], datetime]

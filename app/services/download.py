@@ -109,12 +109,7 @@ class Leg:
         self._plan = plan
         self._lease = Lease(ctx.db, claim, lease_s=settings.lease_s, is_stopping=is_stopping)
         self._calls = CallBudget(self._lease, claim, plan.run)
-        self._output = Output(
-            ctx.store,
-            claim,
-            encoding=settings.segment_encoding,
-            columns=self._known_columns(),  # type: ignore[arg-type]
-        )
+        self._output = Output(ctx.store, claim, encoding=settings.segment_encoding, columns=self._known_columns())
         self._checkpoints = Checkpoints(
             ctx.db,
             claim,
@@ -191,9 +186,10 @@ class Leg:
 
     def _accept(self, got: GotPage, position: Position) -> bool:
         self._tries = 0
-        available = got.page.count - position.skip
+        # A vendor that lost records since may answer a shorter page than the one that was left half delivered.
+        available = 0 if got.next.is_discarded else max(0, got.page.count - position.skip)
         take = available if self._records_left is None else min(available, self._records_left)
-        behind = self._behind(got, position, take)
+        behind = self._behind(got, position, take, available)
         block = got.page.jsonl(position.skip, take)
         if got.total is not None:
             self._checkpoints.vendor_total = got.total
@@ -205,9 +201,9 @@ class Leg:
         return True
 
     @staticmethod
-    def _behind(got: GotPage, position: Position, take: int) -> Position:
+    def _behind(got: GotPage, position: Position, take: int, available: int) -> Position:
         """The position after `take` more records of the page: inside it, or at the next page."""
-        if position.skip + take < got.page.count:
+        if take < available:
             return Position(position.cursor, position.page_size, position.skip + take, exhausted=False)
         return Position(got.next.cursor, position.page_size, 0, got.next.exhausted)
 

@@ -55,10 +55,10 @@ class Output:
             self._sequence,
             self._claim.number,
             self._nonce,
-            self._encoding,
+            encoding=self._encoding,
         )
         self._store.put(key, built.data)
-        self._stored.append(built.as_segment(key))
+        self._stored.append(built.stored_at(key))
         self._sequence += 1
         if self._columns is not None:
             self._columns += built.columns

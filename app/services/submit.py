@@ -49,7 +49,7 @@ def submit_download(
     if caller.instance_id is None:
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
     if criteria.notification_url is not None:
-        check_url(ctx.http.policy, criteria.notification_url, field="notificationUrl")
+        check_url(ctx.addresses, criteria.notification_url, field="notificationUrl")
     with ctx.db.transaction() as conn:
         if idempotency_key is not None:
             claimed = idempotency.claim(conn, caller.organisation_id, idempotency_key, request_digest)
