@@ -93,7 +93,6 @@ def segment_key(
     sequence: int,
     claim: int,
     nonce: str,
-    *,
     encoding: Encoding = "deflate",
 ) -> str:
     """`jobs/{job}/{run}/{slice}/{sequence:08d}-{claim}-{nonce}.jsonl[.deflate]`; ValueError if a part does not fit."""

@@ -30,7 +30,7 @@ class BuiltSegment:
     flush_points: tuple[FlushPoint, ...]
     columns: tuple[str, ...]
 
-    def stored_at(self, object_key: str) -> Segment:
+    def as_segment(self, object_key: str) -> Segment:
         return Segment(
             object_key=object_key,
             encoding=self.encoding,
