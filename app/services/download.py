@@ -15,6 +15,7 @@ import structlog
 
 from app.connectors.classify import Verdict
 from app.connectors.client import Failed, GotPage
+from app.connectors.model import Action
 from app.db import jobs, segments, slices
 from app.db.pool import Connection
 from app.db.slices import Claim, HandBack, Position
@@ -27,10 +28,10 @@ from app.errors import (
     DatabaseUnavailableError,
     HaulageError,
     LostClaimError,
-    StopRequestedError,
     StorageError,
     TransientError,
 )
+from app.http_client import Interrupted
 from app.services.calls import CallBudget
 from app.services.checkpoints import Checkpoints
 from app.services.context import Context
@@ -97,6 +98,11 @@ def _abort_unplanned(ctx: Context, claim: Claim, reason: StopReason, detail: str
                 log.info("job.aborted", stop_reason=reason.value, detail=detail)
     except TransientError as error:
         log.warning("leg.given_up", reason=error.message)
+
+
+def _text_of(failed: Failed) -> str:
+    """What went wrong, in our words and the vendor's."""
+    return f"{failed.verdict.message} {failed.detail}".strip()
 
 
 class Leg:
@@ -173,7 +179,7 @@ class Leg:
             result = self._plan.client.fetch(
                 position.cursor, position.page_size, self._plan.query, beat=self._lease.beat
             )
-        except StopRequestedError:
+        except Interrupted:
             self._lease.check()
             return True  # the next step sees why: cancelled, stopping or lost
         match result:
@@ -212,26 +218,27 @@ class Leg:
     def _failed(self, failed: Failed, position: Position) -> bool:
         verdict = failed.verdict
         log.info("vendor.failed", status=failed.status, error_class=verdict.error_class, detail=failed.detail)
-        match verdict.action:
-            case "empty" | "stop":
-                self._checkpoints.take_in(b"", 0, Position(position.cursor, position.page_size, 0, exhausted=True))
+        action = verdict.action
+        if action is Action.SHRINK_PAGE:
+            if self._shrink(position, verdict):
                 return True
-            case "shrink_page" if self._shrink(position):
-                return True
-            case "refresh_auth" if self._tries == 0:
-                self._tries = 1
-                self._plan.reload_credentials(self._ctx)
-                return True
-            case "retry" | "wait":
-                return self._try_again(verdict, failed)
+            action = verdict.otherwise
+        if action is Action.REFRESH_AUTH and self._tries == 0:
+            self._tries = 1
+            self._plan.reload_credentials(self._ctx)
+            return True
+        if action in {Action.RETRY, Action.WAIT}:
+            return self._try_again(verdict, failed)
         return self._vendor_refused(failed)
 
-    def _shrink(self, position: Position) -> bool:
-        smaller = self._plan.client.shrink(position.cursor, position.page_size, position.skip)
-        if smaller is None:
+    def _shrink(self, position: Position, verdict: Verdict) -> bool:
+        """Go on with smaller pages at the same record. The records of the page that are delivered must fit in one."""
+        smaller = self._plan.client.shrink(position.cursor, position.page_size, verdict)
+        if smaller is None or smaller[1] < position.skip:
             return False
-        log.info("page.shrunk", page_size=smaller.size)
-        self._checkpoints.position = Position(smaller.cursor, smaller.size, smaller.skip, exhausted=False)
+        cursor, size = smaller
+        log.info("page.shrunk", page_size=size)
+        self._checkpoints.position = Position(cursor, size, position.skip, exhausted=False)
         return True
 
     def _try_again(self, verdict: Verdict, failed: Failed) -> bool:
@@ -243,11 +250,12 @@ class Leg:
         if decision.is_short:
             self._lease.wait(decision.wait_s)
             return True
-        return self._snooze(decision.wait_s, f"Vendor: {failed.detail}", failed.detail)
+        text = _text_of(failed)
+        return self._snooze(decision.wait_s, f"Vendor: {text}", text)
 
     def _vendor_refused(self, failed: Failed, *, tries: int = 0) -> bool:
         after = f" ({tries} tries without progress)" if tries else ""
-        return self._finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, f"{failed.detail}{after}")
+        return self._finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, f"{_text_of(failed)}{after}")
 
     def _storage_failed(self, error: TransientError) -> None:
         """The store did not take a segment: nothing since the last commit counts, and the position is tried again."""

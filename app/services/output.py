@@ -58,7 +58,7 @@ class Output:
             encoding=self._encoding,
         )
         self._store.put(key, built.data)
-        self._stored.append(built.stored_at(key))
+        self._stored.append(built.as_segment(key))
         self._sequence += 1
         if self._columns is not None:
             self._columns += built.columns

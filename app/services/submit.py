@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.callbacks.urls import check_url
-from app.connectors.client import plan_page_size
-from app.connectors.spec import Connector, load_connector
+from app.connectors.client import find_object, planned_page_size
+from app.connectors.spec import load_connector
 from app.db import connectors, idempotency, instances, jobs, runs, slices
 from app.db.connectors import Revision
 from app.db.instances import Instance
@@ -16,7 +16,7 @@ from app.db.pool import Connection
 from app.db.slices import Position
 from app.domain.criteria import DownloadCriteria
 from app.domain.jobs import JobStatus
-from app.errors import ConflictError, InvalidInputError, UnauthorizedError
+from app.errors import ConflictError, UnauthorizedError
 from app.services.context import Caller, Context
 
 
@@ -66,7 +66,11 @@ def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, cri
     if instance.disabled_at is not None:
         raise ConflictError("The instance is disabled; enable it to submit jobs.")
     revision = connectors.get_revision(conn, instance.revision_id)
-    page_size = _page_size(ctx, load_connector(revision.document), criteria)
+    page_size = planned_page_size(
+        find_object(load_connector(revision.document), criteria.object_name),
+        criteria.page_size,
+        default=ctx.settings.page_size,
+    )
     job_id = jobs.insert(conn, _new_job(caller, instance, revision, criteria), id_key=ctx.settings.id_key)
     runs.insert(conn, job_id, 1, api_limit=criteria.api_limit, record_limit=criteria.limit)
     slices.insert(
@@ -78,14 +82,6 @@ def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, cri
         position=Position(None, page_size, 0, exhausted=False),
     )
     return Submission(job_id, instance.id)
-
-
-def _page_size(ctx: Context, connector: Connector, criteria: DownloadCriteria) -> int:
-    try:
-        spec = connector.object(criteria.object_name)
-    except InvalidInputError as error:
-        raise InvalidInputError(error.message, field="objectName") from error
-    return plan_page_size(spec, criteria.page_size, default=ctx.settings.page_size)
 
 
 def _new_job(caller: Caller, instance: Instance, revision: Revision, criteria: DownloadCriteria) -> NewJob:
