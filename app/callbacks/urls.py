@@ -43,22 +43,30 @@ def check_url(
 def resolve_name(host: str, port: int) -> list[str]:
     """Every address of `host` by the system's resolver, which has no time limit of its own: 5 s are waited."""
     found: list[str] = []
-    failed: list[OSError] = []
+    failed: list[Exception] = []
     thread = threading.Thread(target=_look_up, args=(host, port, found, failed), daemon=True)
     thread.start()
     thread.join(_RESOLVE_S)
-    if failed and failed[0].errno in {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}:
+    if failed and _is_unknown(failed[0]):
         raise NameUnknownError(host)
     if not found:
         raise TransientError(f"The name {host!r} could not be resolved now.")
     return found
 
 
-def _look_up(host: str, port: int, found: list[str], failed: list[OSError]) -> None:
+def _look_up(host: str, port: int, found: list[str], failed: list[Exception]) -> None:
     try:
         found.extend(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         failed.append(error)
+
+
+def _is_unknown(error: Exception) -> bool:
+    """True where asking again would change nothing. UnicodeError: a label is empty or above 63 characters."""
+    if isinstance(error, UnicodeError):
+        return True
+    unknown = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+    return isinstance(error, socket.gaierror) and error.errno in unknown
 
 
 def _absolute(url: str, field: str) -> SplitResult:

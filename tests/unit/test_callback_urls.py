@@ -1,9 +1,14 @@
 """Which callback URLs a submission may name."""
 
+import socket
+import threading
+from unittest.mock import Mock
+
 import pytest
 
 from app.addresses import AddressPolicy
-from app.callbacks.urls import NameUnknownError, check_url
+from app.callbacks import urls
+from app.callbacks.urls import NameUnknownError, check_url, resolve_name
 from app.errors import InvalidInputError, TransientError
 
 PUBLIC = AddressPolicy()
@@ -118,3 +123,39 @@ def test_a_refusal_repeats_no_secret(url: str) -> None:
     message = refusal(url)
     assert "QU3RY" not in message
     assert "P4TH" not in message
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), NameUnknownError),
+        (UnicodeError("label too long"), NameUnknownError),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), TransientError),
+        (socket.gaierror(socket.EAI_FAIL, "Non-recoverable failure"), TransientError),
+        (OSError("too many open files"), TransientError),
+    ],
+)
+def test_an_unknown_name_is_told_from_a_resolver_that_fails(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=error))
+    with pytest.raises(raised):
+        resolve_name("example.com", 443)
+
+
+def test_every_address_of_a_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.215.14", 443)),
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2606:2800::1", 443, 0, 0)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(return_value=answers))
+    assert resolve_name("example.com", 443) == ["93.184.215.14", "2606:2800::1"]
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait() and [])
+    monkeypatch.setattr(urls, "_RESOLVE_S", 0.01)
+    with pytest.raises(TransientError):
+        resolve_name("example.com", 443)
+    answered.set()
