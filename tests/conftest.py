@@ -4,5 +4,7 @@ pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.valkey",
     "tests.fixtures.processes",
+    "tests.fixtures.outbox",
     "tests.fixtures.receiver",
+    "tests.fixtures.proxy",
 ]

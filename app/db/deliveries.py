@@ -14,7 +14,7 @@ from app.db.pool import Connection
 from app.domain.deliveries import DeliveryStatus, Outcome
 from app.errors import LostClaimError
 
-RENUDGE_S = 60.0
+RENUDGE_S = 30.0
 """A hint that nobody acted upon is sent again after this time: it is lost, or the queue is long."""
 
 _UNFINISHED = "No result was recorded: the attempt is still running, or its worker died."
@@ -114,6 +114,11 @@ def find_due(conn: Connection, limit: int, *, renudge_s: float = RENUDGE_S) -> l
 def mark_nudged(conn: Connection, delivery_ids: Sequence[int]) -> None:
     """Remember that workers were told of these."""
     conn.execute("update deliveries set nudged_at = now() where id = any(%s)", (list(delivery_ids),))
+
+
+def forget_nudge(conn: Connection, delivery_ids: Sequence[int]) -> None:
+    """Take `mark_nudged` back: the hints could not be sent."""
+    conn.execute("update deliveries set nudged_at = null where id = any(%s)", (list(delivery_ids),))
 
 
 def next_due_at(conn: Connection, *, renudge_s: float = RENUDGE_S) -> datetime | None:
