@@ -52,7 +52,6 @@ _KINDS: Final[dict[int, Kind]] = {
     pycurl.E_SSL_CACERT_BADFILE: "tls",
     pycurl.E_SSL_ISSUER_ERROR: "tls",
     pycurl.E_BAD_CONTENT_ENCODING: "decode",
-    pycurl.E_WEIRD_SERVER_REPLY: "decode",
     pycurl.E_UNSUPPORTED_PROTOCOL: "decode",
     pycurl.E_URL_MALFORMAT: "decode",
 }

@@ -58,7 +58,18 @@ def resolve_link(
             f"The next link points to {origin}, and credentials go only to {', '.join(origins)}. If that host belongs "
             f"to the vendor, add it to the connector's `origins`, or set the page's `link_host: rewrite`.",
         )
-    return urlunsplit(parts._replace(query=_without(parts.query, frozenset(secret_params)), fragment=""))
+    return without_params(urlunsplit(parts._replace(fragment="")), secret_params)
+
+
+def without_params(url: str, names: Iterable[str]) -> str:
+    """`url` without the query parameters `names`, its other bytes untouched."""
+    gone = frozenset(names)
+    if not gone:
+        return url
+    parts = urlsplit(url)
+    return urlunsplit(
+        parts._replace(query="&".join(pair for pair in parts.query.split("&") if _name_of(pair) not in gone))
+    )
 
 
 def with_param(url: str, name: str, value: str) -> str | None:
@@ -69,10 +80,6 @@ def with_param(url: str, name: str, value: str) -> str | None:
         return None
     changed = [f"{pair.partition('=')[0]}={quote(value)}" if _name_of(pair) == name else pair for pair in pairs]
     return urlunsplit(parts._replace(query="&".join(changed)))
-
-
-def _without(query: str, names: frozenset[str]) -> str:
-    return "&".join(pair for pair in query.split("&") if _name_of(pair) not in names) if names else query
 
 
 def _name_of(pair: str) -> str:

@@ -108,6 +108,7 @@ class PageSpec:
     past_end: Literal["empty", "repeat", "error"] = "empty"
     token_ttl_s: float | None = None
     repeat_params: bool = True
+    following_params: tuple[tuple[str, str], ...] = ()
     link_host: Literal["same", "rewrite"] = "same"
     version: int = 4
     prefer_maxpagesize: bool = True

@@ -89,6 +89,8 @@ def first_request(page: PageSpec, cursor: Json | None, size: int) -> PageRequest
     position = _position(page, state)
     if position is not None:
         params.append((page.param, position))
+    if state.keys() & {"page", "offset", "token", "key"}:
+        params.extend(page.following_params)
     is_following = "token" in state or "key" in state
     return PageRequest(tuple(params), headers, repeat_params=page.repeat_params or not is_following)
 
@@ -142,7 +144,7 @@ class _Step:
 
     @classmethod
     def of(cls, page: PageSpec, state: Cursor, size: int, view: PageView) -> _Step:
-        stated = _count_of(view.values.get("total"), "total")
+        stated = count_of(view.values.get("total"), "total")
         known = stated or state.get("total", stated)
         return cls(page, state, int(state.get("size", size)), view, known, stated)
 
@@ -220,7 +222,7 @@ def _is_counted_end(step: _Step) -> bool:
     """Exact evidence first (`more`, `pages`, an exact total), then an empty page, then a short one where declared."""
     if step.more is not None:
         return not step.more
-    page_count = _count_of(step.view.values.get("pages"), "pages")
+    page_count = count_of(step.view.values.get("pages"), "pages")
     if page_count is not None and step.page.kind is PageKind.PAGE:
         return _page_index(step.page, step.state) + 1 >= page_count
     if step.exact_total is not None:
@@ -342,7 +344,7 @@ def _is_nothing(value: Json) -> bool:
     return value is None or value is False or value == ""
 
 
-def _count_of(value: Json, name: str) -> int | None:
+def count_of(value: Json, name: str) -> int | None:
     """A count that may be spelled as text. Raises PageFault for anything else."""
     if value is None or value == "":
         return None

@@ -73,6 +73,10 @@ class Template:
         """What it needs, in order."""
         return tuple(part for part in self.parts if isinstance(part, Placeholder))
 
+    def has_values(self, values: Values) -> bool:
+        """Whether any placeholder has a value, or none is needed."""
+        return not self.placeholders or any(each.value(values) for each in self.placeholders)
+
     def render(self, values: Values, *, encode: Callable[[str], str] | None = None) -> str:
         """The text with values put in; each value goes through `encode` unless it was percent-encoded already."""
         return "".join(part if isinstance(part, str) else _encoded(part, values, encode) for part in self.parts)

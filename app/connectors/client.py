@@ -1,0 +1,240 @@
+"""One vendor call: from a cursor to a page and the next cursor, or to a verdict. Never retries, never waits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from app.connectors import auth
+from app.connectors.classify import NO_CONTENT, Verdict, classify_fault, classify_response, classify_transport
+from app.connectors.faults import PageFault
+from app.connectors.links import origin_of
+from app.connectors.model import ANY_OBJECT, Action, Connector, ErrorClass, ObjectSpec, PageKind, Params, Resume
+from app.connectors.pages import EMPTY_PAGE, Page, page_reader
+from app.connectors.paginators import (
+    Cursor,
+    Next,
+    PageRequest,
+    PageView,
+    count_of,
+    first_request,
+    next_cursor,
+    shrink,
+    wanted_size,
+)
+from app.connectors.spec import render_base_url
+from app.errors import ConfigError, InvalidInputError
+from app.http_client import Beat, HttpClient, Request, Response, TransportError
+
+DEFAULT_PAGE_SIZE = 100
+DETAIL_CHARS = 200
+MAX_OBJECT_NAME = 128
+_OBJECT_NAME = re.compile(r"[^/?#\\%\x00-\x1f\x7f]{1,128}")
+_MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_percent_encoded = partial(quote, safe="")
+
+
+@dataclass(frozen=True)
+class GotPage:
+    """A page that may be delivered. `total`: as the vendor states it, evidence only. `body_bytes`: inflated."""
+
+    page: Page
+    next: Next
+    total: int | None
+    status: int
+    body_bytes: int
+    date_header: str | None
+    elapsed_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """No page. `detail`: at most 200 characters of what the vendor said, without secrets."""
+
+    verdict: Verdict
+    status: int | None
+    detail: str
+
+
+FetchResult = GotPage | Failed
+
+
+class VendorClient:
+    """Reads one object of one instance. Cheap to make; holds the credentials, so it is never logged."""
+
+    def __init__(
+        self,
+        connector: Connector,
+        object_name: str,
+        config: Mapping[str, str],
+        secrets: Mapping[str, str],
+        http: HttpClient,
+    ) -> None:
+        """Raises InvalidInputError for an unknown object, SettingsInvalidError for a base URL that is none."""
+        self._connector = connector
+        self._object = find_object(connector, object_name)
+        self._config, self._secrets, self._http = config, secrets, http
+        self._values = {"config": config, "secret": secrets, "": {"object": object_name}}
+        self._base_url = render_base_url(connector, config)
+        self._origins = (origin_of(self._base_url), *connector.origins)
+        self._reader = page_reader(self._object.list)
+        self._list_url = self._base_url + self._object.list.path.render(self._values, encode=_percent_encoded)
+
+    def __repr__(self) -> str:
+        return f"VendorClient({self._connector.key}, {self._object.name})"
+
+    @property
+    def resume(self) -> Resume:
+        """What going on at a stored cursor promises."""
+        return self._object.list.page.resume
+
+    @property
+    def token_ttl_s(self) -> float | None:
+        """How long a stored cursor is good, where the connector says so."""
+        return self._object.list.page.token_ttl_s
+
+    def page_size(self, requested: int | None) -> int:
+        """The page size to ask for: `requested` or the declared one, never above the declared maximum."""
+        return planned_page_size(self._object, requested)
+
+    def fetch(
+        self, cursor: Any, size: int, query: Mapping[str, str] | None = None, beat: Beat | None = None
+    ) -> FetchResult:
+        """Make exactly one vendor call for the page at `cursor` (None: the first).
+
+        `query`: extra query parameters, which win over the connector's. Raises Interrupted when `beat` says stop.
+        """
+        try:
+            request = self._request(first_request(self._object.list.page, cursor, size), query or {})
+            signed = auth.apply(self._connector.auth, self._secrets, self._config, request)
+            response = self._http.request(signed, beat)
+        except ConfigError as error:
+            return Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, "")
+        except TransportError as error:
+            return Failed(classify_transport(self._connector, error), None, self._redacted(str(error)))
+        verdict = classify_response(
+            self._connector, response.status, response.headers, response.body, datetime.now(UTC)
+        )
+        try:
+            return self._judged(verdict, response, request.url, cursor, size)
+        except PageFault as fault:
+            return Failed(self._without_secrets(classify_fault(fault)), response.status, "")
+
+    def shrink(self, cursor: Any, size: int, verdict: Verdict) -> tuple[Cursor, int] | None:
+        """The same position with smaller pages, after `verdict` asked for that; None: do `verdict.otherwise`."""
+        floor = max(1, wanted_size(cursor, size) // verdict.floor_fraction) if verdict.floor_fraction else 1
+        return shrink(self._object.list.page, cursor, size, floor=floor)
+
+    def _request(self, asked: PageRequest, query: Mapping[str, str]) -> Request:
+        spec = self._object.list
+        headers = {"Accept": "application/json"}
+        headers |= self._rendered(self._connector.headers) | self._rendered(spec.headers) | dict(asked.headers)
+        if asked.url is not None:
+            self._check_origin(asked.url)
+            url = asked.url
+        else:
+            shared = self._rendered(self._connector.params) | self._rendered(spec.params) | dict(query)
+            params = (shared if asked.repeat_params else {}) | dict(asked.params)
+            encoded = urlencode(params, quote_via=quote, safe="$:,@/")
+            url = f"{self._list_url}?{encoded}" if encoded else self._list_url
+        return Request("GET", url, tuple(headers.items()), None, spec.read_timeout_s)
+
+    def _check_origin(self, url: str) -> None:
+        """A stored link was checked when it was found; connector or instance may have been edited since."""
+        if origin_of(url) not in self._origins:
+            raise ConfigError(f"The stored next link points to {origin_of(url)}, which is not this instance's now.")
+
+    def _rendered(self, params: Params) -> dict[str, str]:
+        """Values with placeholders filled; one whose optional settings are all missing is left out."""
+        return {name: template.render(self._values) for name, template in params if template.has_values(self._values)}
+
+    def _judged(self, verdict: Verdict, response: Response, url: str, cursor: Any, size: int) -> FetchResult:
+        if verdict.action is Action.OK and response.status != NO_CONTENT:
+            return self._got(self._reader.read(response.body), response, url, cursor, size)
+        is_past_end = verdict.action is Action.FAIL and self._is_past_end(response.status, cursor)
+        if verdict.action in {Action.EMPTY, Action.STOP} or is_past_end:
+            return self._got(EMPTY_PAGE, response, url, cursor, size, is_end=verdict.action is not Action.EMPTY)
+        return Failed(verdict, response.status, self._excerpt(response))
+
+    def _got(
+        self, page: Page, response: Response, url: str, cursor: Any, size: int, *, is_end: bool = False
+    ) -> GotPage:
+        view = self._view(page, response, url)
+        following = next_cursor(self._object.list.page, cursor, size, view)
+        if is_end:
+            following = Next(None, is_exhausted=True)
+        return GotPage(
+            page=EMPTY_PAGE if following.is_discarded else page,
+            next=following,
+            total=count_of(view.values.get("total"), "total"),
+            status=response.status,
+            body_bytes=len(response.body),
+            date_header=response.headers.get("Date"),
+            elapsed_s=response.elapsed_s,
+        )
+
+    def _view(self, page: Page, response: Response, url: str) -> PageView:
+        spec = self._object.list
+        values = dict(page.values)
+        if spec.total_header:
+            values["total"] = response.headers.get(spec.total_header)
+        is_compared = spec.page.kind in {PageKind.PAGE, PageKind.OFFSET}
+        return PageView(
+            record_count=page.count,
+            fingerprint=page.fingerprint(self._object.id) if is_compared else "",
+            values=values,
+            headers=response.headers,
+            url=url,
+            origins=self._origins,
+            last_key=page.last_key(spec.page.field) if spec.page.field is not None else None,
+            secret_params=auth.secret_params(self._connector.auth),
+        )
+
+    def _is_past_end(self, status: int, cursor: Any) -> bool:
+        """Some vendors answer a page past the end with an error; declared, it is the end, and never the first page."""
+        return self._object.list.page.past_end == "error" and bool(cursor) and status in {400, 404, 410, 416, 422}
+
+    def _excerpt(self, response: Response) -> str:
+        """What the vendor said, readable whatever it is: markup and control characters gone."""
+        text = _MARKUP.sub(" ", response.body[:4000].decode("utf-8", "replace"))
+        readable = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        return self._redacted(readable)
+
+    def _without_secrets(self, verdict: Verdict) -> Verdict:
+        """A fault's message may quote the beginning of an answer that echoes what was sent."""
+        return replace(verdict, message=self._hidden(verdict.message))
+
+    def _redacted(self, text: str) -> str:
+        return self._hidden(text)[:DETAIL_CHARS]
+
+    def _hidden(self, text: str) -> str:
+        for secret in sorted(self._secrets.values(), key=len, reverse=True):
+            for form in {secret, quote(secret, safe="")} if secret else ():
+                text = text.replace(form, "***")
+        return text
+
+
+def planned_page_size(spec: ObjectSpec, requested: int | None, *, default: int = DEFAULT_PAGE_SIZE) -> int:
+    """`requested`, else what the connector declares, else `default`; never above the declared maximum."""
+    page = spec.list.page
+    size = max(1, requested or page.size or default)
+    return min(size, page.size_max) if page.size_max else size
+
+
+def find_object(connector: Connector, name: str) -> ObjectSpec:
+    """The object called `name` (case matters), or the one that stands for any. Raises InvalidInputError."""
+    by_name = {each.name: each for each in connector.objects}
+    if name in by_name and name != ANY_OBJECT:
+        return by_name[name]
+    if ANY_OBJECT in by_name and _OBJECT_NAME.fullmatch(name) and not name.startswith("."):
+        return by_name[ANY_OBJECT]
+    known = ", ".join(sorted(by_name.keys() - {ANY_OBJECT})) or "none by name"
+    raise InvalidInputError(
+        f"The connector {connector.key!r} has no object {name[:MAX_OBJECT_NAME]!r}; accepted: {known}.",
+        field="objectName",
+    )

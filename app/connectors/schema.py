@@ -1,0 +1,393 @@
+"""The schema of a connector document: one for YAML files, the API and the database.
+
+Loading returns frozen values (`app.connectors.model`). The format is described for authors in docs/connectors.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from marshmallow import Schema, ValidationError, post_load, validates_schema
+from marshmallow.fields import Boolean, Dict, Field, Integer, List, Nested, Raw
+from marshmallow.validate import Length, Regexp
+
+from app.connectors.fields import (
+    Duration,
+    HeaderName,
+    Origin,
+    Pointer,
+    StrictSchema,
+    TemplateText,
+    Text,
+    header_map,
+    one_of,
+    pairs,
+    size_field,
+    spelled,
+    template_map,
+    text_list,
+)
+from app.connectors.model import (
+    Action,
+    AuthKind,
+    AuthSpec,
+    ErrorClass,
+    ErrorRule,
+    ListSpec,
+    ObjectSpec,
+    PageKind,
+    PageSpec,
+    SettingField,
+    WaitSpec,
+)
+from app.connectors.templates import parse_template
+
+_SIZES = frozenset({"size", "size_max", "size_param"})
+_COUNTED = _SIZES | {"param", "start", "more", "stop", "following_params"}
+_CHAINED = _SIZES | {"more", "token_ttl"}
+_LINKED = _CHAINED | {"link_host"}
+
+KIND_FIELDS: Mapping[PageKind, tuple[frozenset[str], frozenset[str]]] = {
+    PageKind.NONE: (frozenset(), frozenset()),
+    PageKind.PAGE: (frozenset({"param"}), _COUNTED | {"pages", "past_end"}),
+    PageKind.OFFSET: (frozenset({"param"}), _COUNTED | {"step", "past_end"}),
+    PageKind.CURSOR: (frozenset({"param"}), _CHAINED | {"param", "at", "header", "repeat_params", "following_params"}),
+    PageKind.NEXT_URL: (frozenset(), _LINKED | {"at", "header"}),
+    PageKind.LINK: (frozenset(), _LINKED | {"header", "rel"}),
+    PageKind.ODATA: (frozenset(), _LINKED | {"at", "version", "prefer_maxpagesize"}),
+    PageKind.KEYSET: (frozenset({"param", "field"}), _COUNTED | {"field"}),
+}
+"""kind -> (required keys, accepted keys), beside `kind`."""
+
+AT_OR_HEADER = frozenset({PageKind.CURSOR, PageKind.NEXT_URL})
+_ODATA_NEXT = {2: "/d/__next", 4: "/@odata.nextLink"}
+# In OData these limit the whole answer and stay in the next link: as a page size they would end the download early.
+_NOT_A_PAGE_SIZE = frozenset({"$top", "$skip"})
+_LATER_AUTH = (
+    "headers", "oauth2_code", "oauth2_client", "oauth2_password", "token_exchange", "jwt", "hmac", "sigv4",
+)  # fmt: skip
+_AUTH_KEYS: Mapping[str, frozenset[str]] = {
+    "none": frozenset(),
+    "basic": frozenset({"user", "password"}),
+    "bearer": frozenset({"token", "prefix"}),
+    "api_key": frozenset({"in", "name", "prefix", "value"}),
+}
+
+
+class PageSchema(StrictSchema):
+    """`page`: the kind, and only what that kind uses."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"body", "first_request", "tie", "delta"})
+
+    kind = Text(required=True, validate=one_of(*PageKind))
+    param = Text(validate=Length(min=1))
+    at = Pointer()
+    header = HeaderName()
+    rel = Text()
+    field = Pointer()
+    start: Field[Any] = Raw()
+    step = Text(validate=one_of("records", "size"))
+    size = size_field()
+    size_max = size_field()
+    size_param = Text(validate=Length(min=1))
+    more = Pointer()
+    pages = Pointer()
+    stop = Text(validate=one_of("empty", "short"))
+    past_end = Text(validate=one_of("empty", "repeat", "error"))
+    token_ttl_s = Duration(data_key="token_ttl")
+    repeat_params = Boolean()
+    following_params = Dict(keys=Text(required=True), values=Text(required=True))
+    link_host = Text(validate=one_of("same", "rewrite"))
+    version = Integer(strict=True, validate=one_of(2, 4))
+    prefer_maxpagesize = Boolean()
+
+    @validates_schema(pass_original=True)
+    def _check_kind(self, _data: Any, original: Mapping[str, Any], **_: Any) -> None:
+        kind = PageKind(original["kind"])
+        required, accepted = KIND_FIELDS[kind]
+        known = {field.data_key or name for name, field in self.fields.items()}
+        errors = {key: [f"is required by kind {kind}"] for key in required - original.keys()}
+        for key in (original.keys() & known) - accepted - {"kind"}:
+            errors[key] = [f"is not used by kind {kind}; accepted: {', '.join(sorted(accepted)) or 'nothing more'}"]
+        if kind in AT_OR_HEADER and ("at" in original) == ("header" in original):
+            errors["at"] = [f"kind {kind} needs either `at` (pointer) or `header`, and not both"]
+        errors |= _page_value_errors(kind, original)
+        if errors:
+            raise ValidationError(errors)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> PageSpec:
+        kind = PageKind(data.pop("kind"))
+        data["following_params"] = tuple(data.get("following_params", {}).items())
+        if kind is PageKind.ODATA:
+            version = data.setdefault("version", 4)
+            data.setdefault("at", _ODATA_NEXT[version])
+            data.setdefault("prefer_maxpagesize", version == 4)  # noqa: PLR2004 - OData's own number
+        return PageSpec(kind=kind, **data)
+
+
+class ListSchema(StrictSchema):
+    """`list`: where the records are and how to get all of them."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"changed", "select", "where", "order", "method", "body", "limits"})
+
+    path = TemplateText(required=True)
+    params = template_map()
+    headers = header_map()
+    records = Pointer(required=True)
+    total = Pointer()
+    total_header = HeaderName()
+    total_is = Text(load_default="estimate", validate=one_of("exact", "estimate"))
+    missing = Text(validate=one_of("fault", "empty"))
+    read_timeout_s = Duration(data_key="read_timeout")
+    page = Nested(PageSchema, required=True)
+
+    @validates_schema(pass_original=True)
+    def _check(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> None:
+        errors: dict[str, list[str]] = {}
+        if not str(original["path"]).startswith("/") or any(char in str(original["path"]) for char in "?#"):
+            errors["path"] = ["is no path; accepted: begins with '/', holds no '?' or '#' (use `params`)"]
+        if "total" in data and "total_header" in data:
+            errors["total_header"] = ["is not accepted beside `total`"]
+        errors |= _pointer_conflicts(data)
+        if errors:
+            raise ValidationError(errors)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """The arguments of a ListSpec: what it inherits from `defaults` is known only one level up."""
+        total_is = data.pop("total_is")
+        page: PageSpec = data["page"]
+        data["page"] = PageSpec(**{**vars(page), "is_total_exact": total_is == "exact"})
+        data["params"], data["headers"] = pairs(data["params"]), pairs(data["headers"])
+        return data
+
+
+class ObjectSchema(StrictSchema):
+    """One kind of record."""
+
+    later: ClassVar[frozenset[str]] = frozenset(
+        {"get", "create", "update", "upsert", "delete", "batch", "parent", "fields"}
+    )
+
+    id = Pointer()
+    label = Text()
+    list = Nested(ListSchema, required=True)
+
+
+class SettingSchema(StrictSchema):
+    """What an instance has to give."""
+
+    is_required = Boolean(data_key="required", load_default=True)
+    default = Text()
+    enum = text_list(load_default=list)
+    label = Text()
+
+    @validates_schema
+    def _check(self, data: dict[str, Any], **_: Any) -> None:
+        enum, default = data.get("enum"), data.get("default")
+        if enum and default is not None and default not in enum:
+            raise ValidationError({"default": [f"is not in enum; accepted: {', '.join(enum)}"]})
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {**data, "enum": tuple(data["enum"]), "is_required": data["is_required"] and "default" not in data}
+
+
+class AuthSchema(StrictSchema):
+    """Where the credentials go."""
+
+    kind = Text(required=True, validate=one_of(*AuthKind, later=_LATER_AUTH))
+    user = TemplateText()
+    password = TemplateText()
+    token = TemplateText()
+    value = TemplateText()
+    prefix = Text()
+    placement = Text(data_key="in", validate=one_of("header", "query", later=("cookie",)))
+    name = Text(validate=Length(min=1))
+
+    @validates_schema(pass_original=True)
+    def _check_kind(self, _data: Any, original: Mapping[str, Any], **_: Any) -> None:
+        accepted = _AUTH_KEYS[original["kind"]]
+        known = {field.data_key or name for name, field in self.fields.items()}
+        unused = (original.keys() & known) - accepted - {"kind"}
+        text = ", ".join(sorted(accepted)) or "nothing more"
+        if unused:
+            raise ValidationError(
+                {key: [f"is not used by kind {original['kind']}; accepted: {text}"] for key in unused}
+            )
+        if original.get("in") == "query" and "name" not in original:
+            raise ValidationError({"name": ["is required with `in: query`"]})
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> AuthSpec:
+        kind = AuthKind(data["kind"])
+        if kind is AuthKind.BASIC:
+            return AuthSpec(
+                kind,
+                user=data.get("user", parse_template("{config.username}")),
+                password=data.get("password", parse_template("{secret.password}")),
+            )
+        if kind is AuthKind.BEARER:
+            value = data.get("token", parse_template("{secret.token}"))
+            return AuthSpec(kind, value=value, name="Authorization", prefix=data.get("prefix", "Bearer"))
+        if kind is AuthKind.API_KEY:
+            return AuthSpec(
+                kind,
+                value=data.get("value", parse_template("{secret.api_key}")),
+                placement=data.get("placement", "header"),
+                name=data.get("name", "X-API-Key"),
+                prefix=data.get("prefix", ""),
+            )
+        return AuthSpec(kind)
+
+
+class WaitSchema(StrictSchema):
+    """Where the vendor says how long to wait."""
+
+    headers = List(HeaderName(required=True), load_default=lambda: ["Retry-After"])
+    reset = HeaderName(load_default="")
+    reset_is = Text(load_default="auto", validate=one_of("auto", "epoch", "epoch_ms", "seconds", "iso"))
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> WaitSpec:
+        return WaitSpec(tuple(data["headers"]), data["reset"], data["reset_is"])
+
+
+class WhenSchema(StrictSchema):
+    """The conditions of an error rule; all that are given must hold."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"matches"})
+
+    status: Field[Any] = Raw()
+    network = Text(validate=one_of("dns", "connect", "tls", "timeout", "cut", "decode", "too_large"))
+    body = Text(validate=Length(min=1))
+    header = HeaderName()
+    pointer = Pointer()
+    equals = Text()
+
+    @validates_schema
+    def _check(self, data: dict[str, Any], **_: Any) -> None:
+        if not data:
+            raise ValidationError("needs a condition; accepted: status, network, body, header, pointer, equals")
+        if "equals" in data and not data.keys() & {"header", "pointer"}:
+            raise ValidationError({"equals": ["needs `header` or `pointer` beside it"]})
+        if any(not _is_status(each) for each in _statuses(data)):
+            raise ValidationError({"status": ["is no status; accepted: 400 to 599, 4xx, 5xx, 200, or a list of these"]})
+
+
+class ErrorRuleSchema(StrictSchema):
+    """One entry of `errors`."""
+
+    when = Nested(WhenSchema, required=True)
+    do = Text(
+        required=True, validate=one_of(*(each for each in Action if each is not Action.OK), later=("skip_record",))
+    )
+    error_class = Text(data_key="class", load_default="vendor", validate=one_of(*ErrorClass, later=("duplicate",)))
+    message = Text(load_default="")
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> ErrorRule:
+        when = data["when"]
+        return ErrorRule(
+            action=Action(data["do"]),
+            error_class=ErrorClass(data["error_class"]),
+            statuses=tuple(_statuses(when)),
+            network=(when["network"],) if "network" in when else (),
+            body=when.get("body", ""),
+            header=when.get("header", ""),
+            pointer=when.get("pointer"),
+            equals=when.get("equals"),
+            message=data["message"],
+        )
+
+
+class DefaultsSchema(StrictSchema):
+    """What every object's requests share."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"timeout"})
+
+    headers = header_map()
+    params = template_map()
+    read_timeout_s = Duration(data_key="read_timeout")
+
+
+class ConnectorSchema(StrictSchema):
+    """The whole document. `app.connectors.spec.load_connector` adds what spans sections."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"limits", "native", "webhooks"})
+
+    format = Integer(required=True, strict=True, validate=one_of(1))
+    key = Text(required=True, validate=Regexp(r"^[a-z0-9][a-z0-9_-]{0,63}$", error="accepted: 1 to 64 of a-z 0-9 _ -"))
+    name = Text()
+    hub = Text(load_default="general", validate=Regexp(r"^[a-z0-9_-]{1,64}$", error="accepted: 1 to 64 of a-z 0-9 _ -"))
+    docs = Text(load_default="")
+    verified = Dict(keys=Text(), values=Text())
+    base_url = TemplateText(required=True)
+    origins = List(Origin(required=True), load_default=list)
+    config = Dict(keys=Text(), values=Nested(SettingSchema), load_default=dict)
+    secret = Dict(keys=Text(), values=Nested(SettingSchema), load_default=dict)
+    auth = Nested(AuthSchema, required=True)
+    defaults = Nested(DefaultsSchema, load_default=dict)
+    wait = Nested(WaitSchema, load_default=WaitSpec)
+    errors_ = List(Nested(ErrorRuleSchema), data_key="errors", load_default=list)
+    objects = Dict(
+        keys=Text(), values=Nested(ObjectSchema), required=True, validate=Length(min=1, error="needs an object")
+    )
+
+
+def setting_fields(data: Mapping[str, Any]) -> tuple[SettingField, ...]:
+    """The declared settings, config before secrets."""
+    return tuple(
+        SettingField(name=name, is_secret=scope == "secret", **declared)
+        for scope in ("config", "secret")
+        for name, declared in data[scope].items()
+    )
+
+
+def object_specs(objects: Mapping[str, Any], default_timeout_s: float | None) -> tuple[ObjectSpec, ...]:
+    """The declared objects, with the default read timeout filled in."""
+    defaults = {} if default_timeout_s is None else {"read_timeout_s": default_timeout_s}
+    return tuple(
+        ObjectSpec(name, ListSpec(**{**defaults, **data["list"]}), data.get("id"), data.get("label", ""))
+        for name, data in objects.items()
+    )
+
+
+def _page_value_errors(kind: PageKind, page: Mapping[str, Any]) -> dict[str, list[str]]:
+    errors: dict[str, list[str]] = {}
+    start = page.get("start")
+    if start is not None and kind in {PageKind.PAGE, PageKind.OFFSET} and (not isinstance(start, int) or start < 0):
+        errors["start"] = ["is no position; accepted: 0, 1 or another whole number"]
+    if start is not None and not isinstance(start, str | int):
+        errors["start"] = ["is no key; accepted: a text or whole number"]
+    if "size" in page and "size_max" in page and page["size"] > page["size_max"]:
+        errors["size"] = ["is above size_max"]
+    if page.get("size_param") in _NOT_A_PAGE_SIZE and kind is PageKind.ODATA:
+        errors["size_param"] = ["limits the whole answer in OData, not a page; accepted: leave it out (Prefer is sent)"]
+    return errors
+
+
+def _pointer_conflicts(data: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Nothing else can be found inside the array of records, or at the same place."""
+    records: str = data["records"]
+    page: PageSpec = data["page"]
+    inside = {"total": data.get("total"), "page": page.at, "more": page.more, "pages": page.pages}
+    return {
+        ("page" if name != "total" else name): [f"the pointer {pointer!r} lies inside `records` ({records!r})"]
+        for name, pointer in inside.items()
+        if pointer is not None and (pointer == records or (records and pointer.startswith(f"{records}/")))
+    }
+
+
+def _statuses(when: Mapping[str, Any]) -> list[str]:
+    given = when.get("status", [])
+    return [str(spelled(each)).lower() for each in (given if isinstance(given, list) else [given])]
+
+
+def _is_status(text: str) -> bool:
+    return text in {"4xx", "5xx"} or (text.isdigit() and 200 <= int(text) <= 599)  # noqa: PLR2004 - HTTP's range
+
+
+SCHEMA: Schema = ConnectorSchema()

@@ -1,0 +1,282 @@
+"""Reading connector documents: `load_connector`, `dump_connector`, `digest`, and the settings of an instance.
+
+The same document comes as YAML from a file, as JSON through the API and from the database.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from marshmallow import ValidationError
+
+from app.connectors.fields import pairs
+from app.connectors.model import ANY_OBJECT, Connector, Params, SettingField
+from app.connectors.schema import SCHEMA, object_specs, setting_fields
+from app.connectors.templates import Placeholder, Template
+from app.errors import InvalidInputError
+
+_SHOWN_CHARS = 80
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong. `pointer` into the document; `value` as JSON text, cut, or empty when it is missing."""
+
+    pointer: str
+    value: str
+    message: str
+
+    def __str__(self) -> str:
+        shown = f" {self.value}" if self.value else ""
+        return f"{self.pointer or '/'}:{shown} {self.message}"
+
+
+class ConnectorInvalidError(InvalidInputError):
+    """The document cannot be used. `problems` lists everything that was found."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("The connector is not valid.\n" + "\n".join(str(each) for each in problems))
+        self.problems = tuple(problems)
+
+
+class SettingsInvalidError(InvalidInputError):
+    """An instance's settings do not fit its connector. Values are not shown: they may be secrets in the wrong place."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(str(each) for each in problems), field=problems[0].pointer)
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class InstanceSettings:
+    """What an instance gave, with defaults filled in. `secrets` is what must be encrypted."""
+
+    config: Mapping[str, str]
+    secrets: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"InstanceSettings(config={dict(self.config)!r}, secrets=<{len(self.secrets)}>)"
+
+
+def load_connector(document: Mapping[str, Any]) -> Connector:
+    """Check a document and make it usable. Raises ConnectorInvalidError that lists every problem."""
+    if not isinstance(document, Mapping):
+        raise ConnectorInvalidError([Problem("", _shown(document), "is no connector; accepted: an object")])
+    try:
+        data = SCHEMA.load(document)
+    except ValidationError as error:
+        raise ConnectorInvalidError(sorted_problems(error.messages, document)) from None
+    connector = _build(data, document)
+    problems = list(_problems(connector, document))
+    if problems:
+        raise ConnectorInvalidError(problems)
+    return connector
+
+
+def dump_connector(connector: Connector) -> dict[str, Any]:
+    """The document again, as it was given."""
+    return copy.deepcopy(dict(connector.document))
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON: the revision that a job pins."""
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def resolve_settings(connector: Connector, given: Mapping[str, Any]) -> InstanceSettings:
+    """Sort an instance's configuration into config and secrets. Names that the connector does not know are left out.
+
+    Raises SettingsInvalidError that names each missing or refused setting and what is accepted.
+    """
+    values: dict[bool, dict[str, str]] = {False: {}, True: {}}
+    problems = []
+    for setting in connector.settings:
+        value = given.get(setting.name, setting.default)
+        fault = _setting_fault(setting, value)
+        if fault:
+            problems.append(Problem(f"/{setting.name}", "", fault))
+        elif value is not None:
+            values[setting.is_secret][setting.name] = str(value)
+    if problems:
+        raise SettingsInvalidError(problems)
+    settings = InstanceSettings(values[False], values[True])
+    render_base_url(connector, settings.config)
+    return settings
+
+
+def render_base_url(connector: Connector, config: Mapping[str, str]) -> str:
+    """The instance's base URL without a trailing slash. Raises SettingsInvalidError.
+
+    A value that begins the URL may be a whole URL; any other one may not leave its place (host label, path segment).
+    """
+    first, *rest = connector.base_url.parts
+    values = {"config": config}
+    for part in rest:
+        if isinstance(part, Placeholder) and not _is_word(part.value(values)):
+            problem = "accepted: letters, digits, '.', '_', '~' and '-', since it is part of the host or path"
+            raise SettingsInvalidError([Problem(f"/{part.name}", "", problem)])
+    url = connector.base_url.render(values).rstrip("/")
+    parts = _split(url)
+    if parts is None or parts.query or parts.fragment or parts.username is not None:
+        name = first.name if isinstance(first, Placeholder) else "base_url"
+        raise SettingsInvalidError([Problem(f"/{name}", "", "accepted: https://host[:port][/path], no query, no user")])
+    return url
+
+
+def sorted_problems(messages: Any, document: Any) -> list[Problem]:
+    """Marshmallow's nested messages as a flat list with pointers."""
+    return sorted(_flatten(messages, document, ""), key=lambda each: each.pointer)
+
+
+def _build(data: dict[str, Any], document: Mapping[str, Any]) -> Connector:
+    defaults = data["defaults"]
+    settings = setting_fields(data)
+    declared = {(each.is_secret, each.name) for each in settings}
+    auth = data["auth"]
+    implied = tuple(
+        SettingField(each.name, each.scope == "secret", label=each.name.replace("_", " ").capitalize())
+        for template in (auth.user, auth.password, auth.value)
+        for each in template.placeholders
+        if (each.scope == "secret", each.name) not in declared
+    )
+    return Connector(
+        key=data["key"],
+        name=data.get("name", data["key"]),
+        hub=data["hub"],
+        base_url=data["base_url"],
+        auth=auth,
+        objects=object_specs(data["objects"], defaults.get("read_timeout_s")),
+        settings=settings + tuple(dict.fromkeys(implied)),
+        origins=tuple(data["origins"]),
+        headers=pairs(defaults.get("headers", {})),
+        params=pairs(defaults.get("params", {})),
+        wait=data["wait"],
+        errors=tuple(data["errors_"]),
+        docs=data["docs"],
+        document=copy.deepcopy(dict(document)),
+    )
+
+
+def _problems(connector: Connector, document: Mapping[str, Any]) -> Iterator[Problem]:
+    """What no single section can see: placeholders without a declaration, secrets in URLs, names in two places."""
+    known = {("secret" if each.is_secret else "config", each.name) for each in connector.settings}
+    names = [each.name for each in connector.settings]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield Problem(f"/secret/{name}", "", "is declared under `config` too; one name has one value")
+    for pointer, template, is_object_known in _templates(connector):
+        for each in template.placeholders:
+            if each.scope and (each.scope, each.name) not in known:
+                yield Problem(pointer, str(each), f"is not declared; add it under `{each.scope}`")
+            if each.scope == "secret" and (pointer == "/base_url" or pointer.endswith("/path")):
+                yield Problem(
+                    pointer, str(each), "secrets do not belong into host or path; accepted: auth, headers, params"
+                )
+            if not each.scope and not is_object_known:
+                yield Problem(pointer, str(each), f"is only known inside the object {ANY_OBJECT!r}")
+    first = connector.base_url.parts[0] if connector.base_url.parts else ""
+    if isinstance(first, str) and not first.startswith(("https://", "http://")):
+        yield Problem(
+            "/base_url", _shown(document["base_url"]), "accepted: begins with https:// or a config placeholder"
+        )
+
+
+def _templates(connector: Connector) -> Iterator[tuple[str, Template, bool]]:
+    """(pointer, template, whether `{object}` has a value there)."""
+    yield "/base_url", connector.base_url, False
+    for part, template in vars(connector.auth).items():
+        if isinstance(template, Template):
+            yield f"/auth/{part}", template, False
+    yield from _of_params("/defaults/headers", connector.headers, is_object_known=False)
+    yield from _of_params("/defaults/params", connector.params, is_object_known=False)
+    for each in connector.objects:
+        at, is_any = f"/objects/{each.name}/list", each.name == ANY_OBJECT
+        yield f"{at}/path", each.list.path, is_any
+        yield from _of_params(f"{at}/params", each.list.params, is_object_known=is_any)
+        yield from _of_params(f"{at}/headers", each.list.headers, is_object_known=is_any)
+
+
+def _of_params(at: str, params: Params, *, is_object_known: bool) -> Iterator[tuple[str, Template, bool]]:
+    return ((f"{at}/{_escaped(name)}", template, is_object_known) for name, template in params)
+
+
+def _flatten(messages: Any, document: Any, pointer: str) -> Iterator[Problem]:
+    if isinstance(messages, Mapping):
+        # marshmallow keeps the messages of a mapping's entries under "key" and "value".
+        for key, inner in messages.items():
+            step = "" if key in {"_schema", "value", "key"} and not _has(document, key) else f"/{_escaped(str(key))}"
+            yield from _flatten(inner, _child(document, key) if step else document, pointer + step)
+        return
+    for message in messages if isinstance(messages, list) else [messages]:
+        yield Problem(pointer, "" if document is _ABSENT else _shown(document), _sentence(str(message)))
+
+
+class _Absent:
+    pass
+
+
+_ABSENT = _Absent()
+
+
+def _has(document: Any, key: Any) -> bool:
+    return _child(document, key) is not _ABSENT
+
+
+def _child(document: Any, key: Any) -> Any:
+    if isinstance(document, Mapping):
+        return document.get(key, _ABSENT)
+    if isinstance(document, list) and isinstance(key, int) and key < len(document):
+        return document[key]
+    return _ABSENT
+
+
+def _sentence(message: str) -> str:
+    plain = {
+        "Missing data for required field.": "is required",
+        "Not a valid string.": "accepted: a text",
+        "Not a valid integer.": "accepted: a whole number",
+        "Not a valid boolean.": "accepted: true or false",
+        "Not a valid mapping type.": "accepted: an object",
+        "Not a valid list.": "accepted: a list",
+        "Invalid input type.": "accepted: an object",
+        "Field may not be null.": "accepted: a value, or leave the key out",
+    }
+    return plain.get(message, message)
+
+
+def _setting_fault(setting: SettingField, value: Any) -> str:
+    if value is None or value == "":
+        return "is required" if setting.is_required else ""
+    if not isinstance(value, str | int | float):
+        return "accepted: a text"
+    if setting.enum and str(value) not in setting.enum:
+        return f"accepted: {', '.join(setting.enum)}"
+    return "" if str(value).isprintable() or setting.is_secret else "accepted: one line of printable text"
+
+
+def _split(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        return None
+    return parts if parts.scheme in {"https", "http"} and parts.hostname else None
+
+
+def _is_word(text: str) -> bool:
+    return bool(text) and quote(text, safe="") == text and ".." not in text
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
