@@ -13,6 +13,7 @@ try:
 except ImportError:  # pragma: no cover - the wheel is there on the platforms that are tested
     import zlib as codec
 
+CODEC_NAME = codec.__name__  # both pack the same content differently, so it is part of what an ETag stands for
 EMPTY_FINAL_BLOCK = b"\x03\x00"  # ends a deflate stream whose runs were only flushed
 
 _RAW = -15  # no header and no trailer, window of 32 KiB

@@ -48,20 +48,6 @@ def read_records(store: ObjectStore, segments: Sequence[Segment], first: int, co
     return records
 
 
-def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, cut so that each block ends with a newline."""
-    kept: list[bytes] = []
-    for piece in pieces:
-        cut = piece.rfind(b"\n") + 1
-        if cut:
-            yield b"".join((*kept, piece[:cut])) if kept else piece[:cut]
-            kept = [piece[cut:]] if cut < len(piece) else []
-        else:
-            kept.append(piece)
-    if kept:
-        raise StorageError("the last line of a segment has no newline")
-
-
 def iter_stored(store: ObjectStore, segment: Segment, offset: int = 0) -> Iterator[bytes]:
     """The stored bytes as they lie, from `offset`; StorageError if they are not as many as the row says."""
     expected = segment.stored_bytes - offset

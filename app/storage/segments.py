@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from app.domain.segments import Encoding, FlushPoint, Segment
 from app.storage.columns import ColumnScanner
 from app.storage.deflate import crc32, full_flush, packer
+from app.storage.lines import pieces_of_lines
 from app.storage.reading import iter_plain, read_records
 
 __all__ = ["BuiltSegment", "SegmentBuilder", "iter_plain", "read_records"]
@@ -91,8 +92,11 @@ class SegmentBuilder:
         if len(block) <= 2 * self._flush_bytes:
             self._append(block, record_count)
             return
-        for piece, piece_count in _pieces(block, record_count, self._flush_bytes):
-            self._append(piece, piece_count)
+        line_count = block.count(b"\n")
+        if line_count != record_count:
+            raise ValueError(f"a block of {record_count} records has {line_count} lines")
+        for piece in pieces_of_lines(block, self._flush_bytes):
+            self._append(piece, piece.count(b"\n"))
 
     def finish(self) -> BuiltSegment:
         """Close the last run. The builder must not be used afterwards."""
@@ -154,17 +158,3 @@ class _DeflateSink(_PlainSink):
 
     def flush(self) -> None:
         super().write(full_flush(self._packer))
-
-
-def _pieces(block: bytes, record_count: int, piece_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Cut a large block behind the line that crosses each `piece_bytes`, so that it gets flush points too."""
-    start = counted = 0
-    while start < len(block):
-        end = block.find(b"\n", min(start + piece_bytes, len(block)) - 1) + 1
-        piece = block[start:end]
-        count = piece.count(b"\n")
-        counted += count
-        start = end
-        yield piece, count
-    if counted != record_count:
-        raise ValueError(f"block has {counted} lines, not {record_count}")
