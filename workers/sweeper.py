@@ -17,12 +17,12 @@ from app.errors import ConfigError, HaulageError
 from app.logs import configure_logs
 from app.services import retention
 from app.services.context import Context
-from app.services.sweep import Pass, sweep
+from app.services.sweep import Pass, hint, sweep
 
 log = structlog.get_logger()
 
 _WATCH_S = 1.0
-"""While slices are held, dead workers are looked for this often."""
+"""A whole pass is made at most this often, and this often while slices are held: workers may die."""
 
 _FORGET_S = 60.0
 
@@ -34,6 +34,7 @@ class Sweeper:
         self._ctx = ctx
         self._conn: Connection | None = None
         self._is_stopping = False
+        self._swept_at = 0.0
         self._forgot_at = 0.0
 
     def stop(self) -> None:
@@ -56,14 +57,18 @@ class Sweeper:
     def _pass(self) -> Pass:
         if self._conn is None:
             self._conn = listen(self._ctx.db)
+        now = time.monotonic()
+        if now - self._swept_at < _WATCH_S:
+            return hint(self._ctx)
+        self._swept_at = now
         done = sweep(self._ctx)
         retention.sweep_files(self._ctx)
         retention.sweep_orphans(self._ctx)
-        if time.monotonic() - self._forgot_at > _FORGET_S:
-            self._forgot_at = time.monotonic()
+        if now - self._forgot_at > _FORGET_S:
+            self._forgot_at = now
             retention.forget_rows(self._ctx)
-        if done.hinted or done.ended or done.expired:
-            log.info("sweep.done", hinted=done.hinted, ended=done.ended, expired=done.expired)
+        if done.ended or done.expired:
+            log.info("sweep.done", ended=done.ended, expired=done.expired)
         return done
 
     def _until_next(self, done: Pass) -> float:

@@ -10,18 +10,21 @@ from app.db.pool import Connection
 # over its instances. `fresh` keeps slices out that were hinted at a moment ago.
 _DUE = """
 with running as (
-  select organisation_id, instance_id from slices where lease_expires_at > now()
+  select organisation_id, instance_id, count(*) as n from slices where lease_expires_at > now()
+  group by organisation_id, instance_id
+), tenants as (
+  select organisation_id, sum(n) as n from running group by organisation_id
 ), due as (
   select id, organisation_id, instance_id, next_run_at from slices
   where next_run_at <= now() and (lease_expires_at is null or lease_expires_at <= now())
     and (nudged_at is null or nudged_at <= now() - make_interval(secs => %(fresh)s))
 ), ranked as (
-  select id, next_run_at,
-    (select count(*) from running r where r.organisation_id = due.organisation_id)
-      + row_number() over (partition by organisation_id order by next_run_at, id) as tenant_rank,
-    (select count(*) from running r where r.instance_id = due.instance_id)
-      + row_number() over (partition by instance_id order by next_run_at, id) as instance_rank
-  from due
+  select due.id, due.next_run_at,
+    coalesce(tenants.n, 0) + row_number() over (partition by due.organisation_id order by due.next_run_at, due.id)
+      as tenant_rank,
+    coalesce(running.n, 0) + row_number() over (partition by due.instance_id order by due.next_run_at, due.id)
+      as instance_rank
+  from due left join tenants using (organisation_id) left join running using (organisation_id, instance_id)
 )
 select id from ranked order by tenant_rank, instance_rank, next_run_at, id limit %(limit)s
 """

@@ -46,10 +46,19 @@ class Pass:
 
 
 def sweep(ctx: Context) -> Pass:
-    """One pass. Raises DatabaseUnavailableError; a broker that is down only means that no hints go out."""
+    """One whole pass. Raises DatabaseUnavailableError; a broker that is down only means that no hints go out."""
     with ctx.db.connection() as conn:
         expired = workers.expire_dead(conn, silent_s=_SILENT_S)
     ended = _end_cancelled(ctx) + _end_without_instance(ctx)
+    return _hint_pass(ctx, expired, ended)
+
+
+def hint(ctx: Context) -> Pass:
+    """Only send the hints that are due: what a notification asks for, many times a second if need be."""
+    return _hint_pass(ctx, 0, 0)
+
+
+def _hint_pass(ctx: Context, expired: int, ended: int) -> Pass:
     hinted = _hint(ctx)
     with ctx.db.connection() as conn:
         times = [at for at in (queue.next_due_at(conn), deliveries.next_due_at(conn)) if at is not None]
