@@ -39,10 +39,14 @@ def can_use(account: Account | None, path: Path) -> bool:
     """Whether that account may enter (a folder) or execute (a file) `path`, as the kernel sees it."""
     if account is None:
         return os.access(path, os.R_OK | os.X_OK)
-    test = ["test", "-r", str(path), "-a", "-x", str(path)]
-    return (
-        subprocess.run(test, user=account.uid, group=account.gid, extra_groups=[], cwd="/", check=False).returncode == 0
-    )
+    return _test(account, "-r", str(path), "-a", "-x", str(path))
+
+
+def can_enter(account: Account | None, folder: Path) -> bool:
+    """Whether that account may pass through `folder` and everything above it."""
+    if account is None:
+        return os.access(folder, os.X_OK)
+    return _test(account, "-x", str(folder))
 
 
 def hand_over(path: Path, account: Account | None) -> None:
@@ -84,3 +88,9 @@ def _copy_for_all(site: Path, parts: Sequence[str], copy: Path) -> None:
             unfinished.rename(copy)
     except OSError as error:
         raise LocalError(f"root's servers run as {_NAME!r}, who cannot enter {site}, and no copy: {error}") from error
+
+
+def _test(account: Account, *words: str) -> bool:
+    """What test(1) says when that account asks the kernel."""
+    done = subprocess.run(["test", *words], user=account.uid, group=account.gid, extra_groups=[], cwd="/", check=False)
+    return done.returncode == 0

@@ -1,0 +1,115 @@
+"""The folder where everything of a laptop's Haulage lies: `.haulage/` below the checkout, or HAULAGE_HOME.
+
+env           settings that are kept: keys and passwords, made at the first start; lines may be added by hand
+running.env   the whole environment of the running processes, to be sourced by a shell
+storage/      segments and results          logs/   one file for each process
+postgres/     valkey/                       the embedded servers
+"""
+
+import base64
+import fcntl
+import hashlib
+import os
+import secrets
+import shlex
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO
+
+from app.local import account
+from app.local.errors import LocalError
+from app.local.procfile import CHECKOUT
+
+_ELSEWHERE = Path("/var/lib/haulage")
+
+
+class Home:
+    """The folder, held by one process at a time. Raises LocalError if another holds it or it cannot be made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.chmod(0o711)  # the servers' account passes through it
+            self.logs.mkdir(exist_ok=True)
+            self._guard: IO[str] = (self.folder / "lock").open("a")
+            fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalError(
+                f"Haulage already runs on {self.folder}. Stop it first, or start a second one elsewhere:"
+                " make up HAULAGE_HOME=/other/folder"
+            ) from None
+        except OSError as error:
+            raise LocalError(f"{self.folder} cannot be used: {error.strerror}. Set HAULAGE_HOME to another.") from error
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def storage(self) -> Path:
+        return self.folder / "storage"
+
+    def server_folder(self, name: str) -> Path:
+        """`folder / name`, or outside where root's home is closed to the account that the servers run as."""
+        user = account.server_account()
+        if account.can_enter(user, self.folder):
+            return self.folder / name
+        digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
+        return _ELSEWHERE / digest / name
+
+    def wipe(self) -> None:
+        """Forget all data, keep the folder."""
+        for path in (self.server_folder("postgres"), self.server_folder("valkey"), self.storage, self.logs):
+            shutil.rmtree(path, ignore_errors=True)
+        self.logs.mkdir()
+
+    def settings(self) -> dict[str, str]:
+        """The kept settings; what is missing is made and written down."""
+        path = self.folder / "env"
+        kept = _read(path) if path.exists() else {}
+        made = {name: make() for name, make in _MADE.items() if name not in kept}
+        if made:
+            _write(path, kept | made)
+        return kept | made
+
+    def write_running(self, environment: Mapping[str, str]) -> None:
+        _write(self.folder / "running.env", environment)
+
+
+def default_folder() -> Path:
+    given = os.environ.get("HAULAGE_HOME")
+    return Path(given) if given else CHECKOUT / ".haulage"
+
+
+def _fernet_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+_MADE: dict[str, Callable[[], str]] = {
+    "HAULAGE_ENCRYPTION_KEYS": _fernet_key,
+    "HAULAGE_ID_KEY": lambda: secrets.token_hex(32),
+    "FLOWER_BASIC_AUTH": lambda: f"haulage:{secrets.token_urlsafe(12)}",
+}
+
+
+def _read(path: Path) -> dict[str, str]:
+    settings = {}
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        words = shlex.split(value)
+        if not equals or len(words) > 1:
+            raise LocalError(f"{path} line {number} is not NAME=value: {line!r}")
+        settings[name.strip()] = words[0] if words else ""
+    return settings
+
+
+def _write(path: Path, settings: Mapping[str, str]) -> None:
+    """As a shell would read it, for the owner's eyes only, never half written."""
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in settings.items()))
+    unfinished.replace(path)
