@@ -1,6 +1,7 @@
 """``python -m app.sandbox``: run the sandbox until interrupted."""
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -19,7 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         server.start()
     except OSError as problem:
-        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {problem.strerror}; try --port 0\n")
+        sys.stderr.write(
+            f"cannot listen on {options.host}:{options.port}: {os.strerror(problem.errno or 0)}; try --port 0\n"
+        )
         return 1
     sys.stdout.write(
         f"sandbox listening on {server.url}\n{curl_lines(server.url)}\n  curl {server.url}/    # the manual\n"

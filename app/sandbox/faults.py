@@ -60,10 +60,9 @@ def read_faults(document: object) -> tuple[Rule, ...]:
 
 
 def _read_rule(document: object, where: str) -> Rule:
-    if not isinstance(document, Mapping) or document.get("do") not in TROUBLES:
-        given: Any = document.get("do") if isinstance(document, Mapping) else document
-        raise BadDocumentError(f"{where}.do", given, " | ".join(f'"{name}"' for name in TROUBLES))
-    name: str = document["do"]
+    name: Any = document.get("do") if isinstance(document, Mapping) else document
+    if not isinstance(document, Mapping) or not isinstance(name, str) or name not in TROUBLES:
+        raise BadDocumentError(f"{where}.do", name, " | ".join(f'"{name}"' for name in TROUBLES))
     when_keys, own_keys = _keys(When), _keys(TROUBLES[name])
     mapping(document, where, ["do", *when_keys, *own_keys])
     when = read(When, {key: document[key] for key in when_keys if key in document}, where)
