@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,8 +161,7 @@ def test_the_number_of_accounts_is_bounded() -> None:
 
 def test_the_manual_names_every_word(client: NaiveClient) -> None:
     manual = client.get("/").body.decode()
-    with open("docs/sandbox.md", encoding="utf-8") as written:  # noqa: PTH123 - the working directory is the project's
-        document = written.read()
+    document = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
     words = [row["key"] for table in (Plain, Habits, Limit, When, *TROUBLES.values()) for row in describe(table)]
     assert [word for word in (*words, *TROUBLES) if word not in manual] == []
     assert [word for word in (*words, *TROUBLES) if f"`{word}`" not in document] == []
