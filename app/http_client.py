@@ -209,6 +209,7 @@ class _Transfer:
         self._beat: Beat | None = None
         self._beat_at = 0.0
         self._scheme, self._send_count, self._is_connected = "https", 0, False
+        self._opened: list[socket.socket] = []
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
         curl.setopt(pycurl.HEADERFUNCTION, self._on_header)
@@ -235,6 +236,7 @@ class _Transfer:
             raise self._translated(error, place) from None
         finally:
             self._beat = None
+            self._close_opened()
         return Response(
             status=self._curl.getinfo(pycurl.RESPONSE_CODE),
             headers=Headers(self._headers),
@@ -243,6 +245,12 @@ class _Transfer:
             elapsed_s=time.monotonic() - started_at,
             wire_bytes=self._body.wire_bytes,
         )
+
+    def _close_opened(self) -> None:
+        """pycurl works on duplicates of the sockets that it was given; ours are closed here."""
+        for opened in self._opened:
+            opened.close()
+        self._opened.clear()
 
     def _prepare(self, request: Request, beat: Beat | None) -> None:
         self._headers, self._body = [], BodyBuffer(self._max_body_bytes)
@@ -277,7 +285,9 @@ class _Transfer:
         try:
             if not self._is_proxied:  # the proxy is the operator's and does the checking of what it dials
                 self._policy.check_ip(sockaddr[0], sockaddr[1], self._scheme)
-            return socket.socket(family, kind, protocol)
+            opened = socket.socket(family, kind, protocol)
+            self._opened.append(opened)
+            return opened
         except Exception as error:  # noqa: BLE001 - see the class
             self._failure = error
             return int(pycurl.SOCKET_BAD)
