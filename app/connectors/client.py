@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from app.connectors import auth
@@ -29,7 +29,7 @@ from app.connectors.paginators import (
 )
 from app.connectors.spec import render_base_url
 from app.errors import ConfigError, InvalidInputError
-from app.http_client import Beat, HttpClient, Request, Response, TransportError
+from app.http_client import Beat, Request, Response, TransportError
 
 DEFAULT_PAGE_SIZE = 100
 DETAIL_CHARS = 200
@@ -64,6 +64,13 @@ class Failed:
 FetchResult = GotPage | Failed
 
 
+class Sender(Protocol):
+    """What is needed of app.http_client.HttpClient."""
+
+    def request(self, request: Request, beat: Beat | None = None) -> Response:
+        """Send once and read the whole answer. Raises TransportError, Interrupted."""
+
+
 class VendorClient:
     """Reads one object of one instance. Cheap to make; holds the credentials, so it is never logged."""
 
@@ -73,7 +80,7 @@ class VendorClient:
         object_name: str,
         config: Mapping[str, str],
         secrets: Mapping[str, str],
-        http: HttpClient,
+        http: Sender,
     ) -> None:
         """Raises InvalidInputError for an unknown object, SettingsInvalidError for a base URL that is none."""
         self._connector = connector

@@ -11,7 +11,7 @@ from app.connectors.faults import PageFault
 MAX_LINK_BYTES = 16 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LINK = re.compile(r"<(?P<url>[^>]*)>(?P<params>(?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;,]*))?)*)")
-_REL = re.compile(r";\s*rel\s*=\s*(?:\"(?P<quoted>[^\"]*)\"|(?P<bare>[^\s;,]*))", re.IGNORECASE)
+_PARAM = re.compile(r";\s*(?P<name>[^\s=;,]+)(?:\s*=\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<bare>[^\s;,]*)))?")
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 
 
@@ -28,8 +28,8 @@ def link_target(values: Iterable[str], rel: str) -> str | None:
     """The first target of relation `rel` in Link header values (RFC 8288), or None."""
     wanted = rel.lower()
     for match in (each for value in values for each in _LINK.finditer(value)):
-        found = _REL.search(match["params"])
-        if found and wanted in (found["quoted"] or found["bare"] or "").lower().split():
+        params = {each["name"].lower(): each["quoted"] or each["bare"] for each in _PARAM.finditer(match["params"])}
+        if wanted in (params.get("rel") or "").lower().split():
             return match["url"]
     return None
 
