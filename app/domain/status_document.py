@@ -1,0 +1,205 @@
+"""How a job is told on the wire: one flat document in both vocabularies, for status calls and callbacks alike.
+
+The vendor's older (V2) and newer (V3) engines named the same facts differently and clients poll either, so every
+document carries both sets (reference 3a, 3b). All names and spellings here are facts of the wire.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from app.domain.jobs import FileFormat, JobStatus, StopReason
+
+
+class JobFacts(Protocol):
+    """What is told of a job; app.db.jobs.Job has it. Counts run over all runs of the job."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def organisation_id(self) -> int: ...
+    @property
+    def user_id(self) -> int | None: ...
+    @property
+    def instance_id(self) -> int: ...
+    @property
+    def element_id(self) -> int: ...
+    @property
+    def direction(self) -> str: ...
+    @property
+    def object_name(self) -> str: ...
+    @property
+    def file_format(self) -> FileFormat: ...
+    @property
+    def criteria(self) -> dict[str, Any]: ...
+    @property
+    def notification_url(self) -> str | None: ...
+    @property
+    def status(self) -> JobStatus: ...
+    @property
+    def status_message(self) -> str | None: ...
+    @property
+    def stop_reason(self) -> StopReason | None: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def has_more(self) -> bool: ...
+    @property
+    def run_number(self) -> int: ...
+    @property
+    def record_count(self) -> int: ...
+    @property
+    def page_count(self) -> int: ...
+    @property
+    def call_count(self) -> int: ...
+    @property
+    def calls_written_off(self) -> int: ...
+    @property
+    def plain_bytes(self) -> int: ...
+    @property
+    def vendor_total(self) -> int | None: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def started_at(self) -> datetime | None: ...
+    @property
+    def finished_at(self) -> datetime | None: ...
+
+
+def submission_document(instance_id: int, job_id: int, status: str) -> dict[str, Any]:
+    """The answer to a submission; the id is a string here and a number elsewhere (reference 1)."""
+    return {"instanceId": instance_id, "id": str(job_id), "status": status}
+
+
+def status_document(job: JobFacts, now: datetime) -> dict[str, Any]:
+    """The body of `GET /bulk/{id}/status` and of callbacks. `error` is there on failure only: clients test for it."""
+    document = {**_v3(job, now), **_v2(job), "runNumber": job.run_number}
+    if job.finished_at is not None:
+        document["bulk_finish_time"] = _iso(job.finished_at)
+    if job.error is not None:
+        document["error"] = job.error
+    return document
+
+
+def job_item(job: JobFacts) -> dict[str, Any]:
+    """One item of `GET /bulk/jobs`: the documented names and those of the machine description."""
+    return {
+        "job_id": job.id,
+        "object_name": job.object_name,
+        "job_direction": job.direction,
+        "job_status": job.status.value,
+        "status_message": _message(job),
+        "record_count": job.record_count,
+        "error_count": 0,
+        "nativefileFormat": job.file_format.short.lower(),
+        "createdDate": _iso(job.created_at),
+        "element_id": job.element_id,
+        "instance_id": job.instance_id,
+        "account_id": job.organisation_id,
+        "user_id": job.user_id,
+        "organization_id": job.organisation_id,
+        "id": job.id,
+        "instanceId": job.instance_id,
+        "status": job.status.value,
+        "job_state": job.status.value,
+        "fileFormat": job.file_format.short,
+        "completion_time": _epoch_ms(job.finished_at),
+        "job_reset_attempt": job.run_number - 1,
+        "notification_url": job.notification_url,
+    }
+
+
+def evidence_line(job: JobFacts) -> str:
+    """What happened, in one line for a person: nothing is silently short (design 2.5)."""
+    parts = [f"{job.record_count} records in {job.page_count} pages by {job.call_count} vendor calls"]
+    if job.calls_written_off:
+        parts.append(f"{job.calls_written_off} reserved calls written off after crashes")
+    parts.append(_comparison(job))
+    if job.criteria.get("query"):
+        parts.append(f"filtered at the vendor by {', '.join(sorted(job.criteria['query']))}")
+    if job.stop_reason is not None:
+        more = "the vendor has or may have more" if job.has_more else "nothing left at the vendor"
+        parts.append(f"stopped by {job.stop_reason.value}, {more}")
+    return "; ".join(parts)
+
+
+def _comparison(job: JobFacts) -> str:
+    if job.vendor_total is None:
+        return "the vendor states no total"
+    if job.stop_reason is StopReason.EXHAUSTED and job.vendor_total != job.record_count:
+        return f"THE VENDOR'S TOTAL IS {job.vendor_total}, which differs"
+    return f"the vendor's total is {job.vendor_total}"
+
+
+def _v3(job: JobFacts, now: datetime) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "objectName": job.object_name,
+        "recordCount": job.record_count,
+        "errorCount": 0,
+        "jobDirection": job.direction,
+        "jobStatus": "CANCELED" if job.status is JobStatus.CANCELLED else job.status.value,
+        "statusMessage": _message(job),
+        "createdDate": _epoch_ms(job.created_at),
+        "completionTime": _epoch_ms(job.finished_at),
+        "vendorJobId": None,
+        "notificationUrl": job.notification_url,
+        "defaultSelectFields": None,
+        "fileFormat": job.file_format.short,
+        "jobCriteria": job.criteria,
+        "native": False,
+        "metaData": {},
+        "metadata": _metadata(job, now),
+    }
+
+
+def _v2(job: JobFacts) -> dict[str, Any]:
+    return {
+        "instanceId": job.instance_id,
+        "object_name": job.object_name,
+        "job_direction": job.direction,
+        "status": job.status.value,
+        "recordsCount": job.record_count,
+        "recordsFailedCount": 0,
+        # Records are kept as JSON Lines; the size of a rendered CSV or array is not known before it is made.
+        "fileSize": job.plain_bytes if job.file_format is FileFormat.JSONL else None,
+        "bulk_start_time": _iso(job.started_at or job.created_at),
+        "infoMessage": None,
+        "message": None,
+        "requestId": None,
+    }
+
+
+def _metadata(job: JobFacts, now: datetime) -> dict[str, Any]:
+    """The run's figures. Times in milliseconds."""
+    began = job.started_at or now
+    return {
+        "objectName": job.object_name,
+        "totalApiCallCount": job.call_count,
+        "apiCallsWrittenOff": job.calls_written_off,
+        "elapsedTime": max(0, ((job.finished_at or now) - began) // timedelta(milliseconds=1)),
+        "vendor_process_time": 0,
+        "pageCount": job.page_count,
+        "vendorTotal": job.vendor_total,
+        "stopReason": None if job.stop_reason is None else job.stop_reason.value,
+        "hasMore": job.has_more,
+        "evidence": evidence_line(job),
+    }
+
+
+def _message(job: JobFacts) -> str:
+    if job.status_message is not None:
+        return job.status_message
+    if job.status is JobStatus.CREATED:
+        return "Waiting for a worker"
+    return f"Downloaded {job.record_count} records so far"
+
+
+def _epoch_ms(at: datetime | None) -> int | None:
+    return None if at is None else int(at.timestamp() * 1000)
+
+
+def _iso(at: datetime) -> str:
+    """ISO 8601 in UTC with milliseconds, as in `2021-03-01T10:00:00.000Z`."""
+    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
