@@ -7,8 +7,6 @@ encrypts, every one decrypts, which is what makes them rotatable.
 
 from __future__ import annotations
 
-import secrets
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,8 +73,3 @@ class Vault:
 def generate_encryption_key() -> str:
     """A new key for HAULAGE_ENCRYPTION_KEYS."""
     return Fernet.generate_key().decode()
-
-
-def generate_signature_key() -> str:
-    """A new callback signing key in the spelling of Standard Webhooks: `whsec_` and 32 random bytes as base64."""
-    return "whsec_" + b64encode(secrets.token_bytes(32)).decode()

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import ConfigError
-from app.secrets import Vault, generate_encryption_key, generate_signature_key
+from app.secrets import Vault, generate_encryption_key
 
 OLD, NEW = generate_encryption_key(), generate_encryption_key()
 
@@ -55,10 +55,3 @@ def test_a_bad_key_is_refused_without_showing_it(keys: tuple[str, ...]) -> None:
         Vault(keys)
 
     assert not any(key in str(caught.value) for key in keys)
-
-
-def test_a_signature_key_is_spelled_as_standard_webhooks_does() -> None:
-    key = generate_signature_key()
-
-    assert key.startswith("whsec_")
-    assert key != generate_signature_key()
