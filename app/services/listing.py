@@ -1,0 +1,41 @@
+"""Read jobs: one, or those of an instance page by page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.db import jobs
+from app.db.jobs import Job, JobFilter
+from app.errors import InvalidInputError, NotFoundError
+from app.services.context import Caller, Context
+
+
+@dataclass(frozen=True)
+class JobPage:
+    """Jobs, newest first. `next_after` is the id of the last one where there are more, else None."""
+
+    jobs: list[Job]
+    next_after: int | None
+
+
+def get_job(ctx: Context, caller: Caller, job_id: int) -> Job:
+    """A job of the caller's instance. Raises NotFoundError."""
+    with ctx.db.connection() as conn:
+        return jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
+
+
+def list_jobs(ctx: Context, caller: Caller, *, after: int, page_size: int, narrow: JobFilter) -> JobPage:
+    """The page of the instance's jobs that follows job `after` (0: the newest). Raises InvalidInputError.
+
+    The position is a job's id and not its place in the sequence, which would tell how busy the service is.
+    """
+    with ctx.db.connection() as conn:
+        before = None
+        if after:
+            try:
+                before = jobs.get(conn, caller.organisation_id, caller.instance_id, after).number
+            except NotFoundError as error:
+                raise InvalidInputError("nextPage is too old: begin at the first page.", field="nextPage") from error
+        found = jobs.find_page(conn, caller.organisation_id, caller.instance_id, before, page_size + 1, narrow)
+    more = len(found) > page_size
+    return JobPage(found[:page_size], found[page_size - 1].id if more else None)
