@@ -1,0 +1,223 @@
+"""Bulk calls: submit, watch, steer. Each path exists bare and below `/hubs/{hub}` (reference 1)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from flask import Response, request
+from werkzeug.routing import UnicodeConverter
+
+from app.api import job_query
+from app.api.authorization import caller, element_caller, require_element_caller
+from app.api.blueprint import ApiBlueprint
+from app.api.bulk_schemas import CriteriaSchema, FailedRowSchema, JobItemSchema, StatusSchema, SubmissionSchema
+from app.api.negotiation import require_json_accepted
+from app.api.paging import page_request
+from app.api.paging_docs import PAGE_HEADERS, PAGE_PARAMETERS, query_parameter
+from app.api.result_response import send_page, send_result
+from app.api.runtime import context, json_response
+from app.db.jobs import Job
+from app.domain.criteria import DownloadCriteria
+from app.domain.status_document import job_item, status_document, submission_document
+from app.errors import InvalidInputError
+from app.services import control, listing
+from app.services.results import open_result
+from app.services.submit import submit_download
+
+JOB = "<int(max=2147483647):job_id>"
+OBJECT = "<object:object_name>"
+_LONGEST_KEY = 255
+
+blueprint = ApiBlueprint("bulk", __name__, description="Bulk jobs of the instance that the Element token stands for")
+blueprint.before_request(require_element_caller)
+
+
+class ObjectNameConverter(UnicodeConverter):
+    """The name of an object in a path; the words that stand for calls there are none (reference 1, Route clash)."""
+
+    part_isolating = True
+    regex = r"(?!(?:status|errors|data|cancel|restart)$)[^/]{1,200}"
+
+    def __init__(self, url_map: Any) -> None:
+        super().__init__(url_map)
+        self.regex = type(self).regex
+
+
+def _drop_hub(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+    """The instance is told by the Element token; the hub in the path adds nothing."""
+    if values is not None:
+        values.pop("hub", None)
+
+
+blueprint.url_value_preprocessor(_drop_hub)
+
+
+@blueprint.call("POST", "/bulk/download")
+@blueprint.describe(
+    parameters=[
+        {
+            "in": "header",
+            "name": "Idempotency-Key",
+            "schema": {"type": "string", "maxLength": _LONGEST_KEY},
+            "description": "The same key with the same body gives the same job for 24 hours",
+        }
+    ]
+)
+@blueprint.takes(CriteriaSchema)
+@blueprint.gives(SubmissionSchema, text="The job is accepted")
+def download(criteria: DownloadCriteria) -> Response:
+    """Start a download"""
+    require_json_accepted(request)
+    _, instance_id = element_caller()
+    submission = submit_download(
+        context(),
+        caller(),
+        criteria,
+        idempotency_key=_idempotency_key(),
+        request_digest=_digest(instance_id, criteria),
+    )
+    return json_response(submission_document(submission.instance_id, submission.job_id, submission.status))
+
+
+@blueprint.call("GET", "/bulk/jobs")
+@blueprint.describe(
+    parameters=[
+        *PAGE_PARAMETERS,
+        query_parameter("where", "`name='value'` joined by AND: object_name, job_status, job_direction"),
+        query_parameter("fields", "Comma-separated names of the keys to give"),
+    ]
+)
+@blueprint.gives(JobItemSchema(many=True), text="Jobs of the instance, newest first", headers=PAGE_HEADERS)
+def list_jobs() -> Response:
+    """List jobs"""
+    require_json_accepted(request)
+    page = page_request()
+    narrow = job_query.parse_where(request.args.get("where"))
+    chosen = job_query.parse_fields(request.args.get("fields"))
+    found = listing.list_jobs(context(), caller(), after=page.after, page_size=page.size, narrow=narrow)
+    items = [job_query.choose(job_item(job), chosen) for job in found.jobs]
+    return json_response(items, headers=page.headers(len(items), next_after=found.next_after))
+
+
+@blueprint.call("GET", f"/bulk/{JOB}/status")
+@blueprint.gives(StatusSchema, text="Where the job stands")
+def get_status(job_id: int) -> Response:
+    """Watch a job"""
+    require_json_accepted(request)
+    return _status(listing.get_job(context(), caller(), job_id))
+
+
+@blueprint.call("GET", f"/bulk/{JOB}/errors")
+@blueprint.describe(parameters=PAGE_PARAMETERS)
+@blueprint.gives(FailedRowSchema(many=True), text="Rows that failed; downloads have none", headers=PAGE_HEADERS)
+def list_errors(job_id: int) -> Response:
+    """List failed rows"""
+    require_json_accepted(request)
+    page = page_request()
+    listing.get_job(context(), caller(), job_id)
+    return json_response([], headers=page.headers(0, total=0))
+
+
+@blueprint.call("PUT", f"/bulk/{JOB}/cancel")
+@blueprint.gives(StatusSchema, text="The job is cancelled, or will be within seconds")
+def cancel(job_id: int) -> Response:
+    """Cancel a job"""
+    require_json_accepted(request)
+    return _status(control.cancel(context(), caller(), job_id))
+
+
+@blueprint.call("PUT", f"/bulk/v3/{JOB}/restart")
+@blueprint.gives(StatusSchema, text="The job goes on where it stopped, in a new run")
+def restart(job_id: int) -> Response:
+    """Go on with a job"""
+    require_json_accepted(request)
+    return _status(control.restart(context(), caller(), job_id))
+
+
+@blueprint.call("DELETE", f"/bulk/{JOB}")
+@blueprint.gives(StatusSchema, text="The files are gone; the job's row stays")
+def delete_files(job_id: int) -> Response:
+    """Delete a job's files"""
+    require_json_accepted(request)
+    return _status(control.delete_files(context(), caller(), job_id))
+
+
+_RESULT_DOC = {
+    "200": {
+        "description": "The result in the job's format, streamed",
+        "content": {
+            "application/jsonl": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "array", "items": {}}},
+            "text/csv": {"schema": {"type": "string"}},
+        },
+        "headers": {
+            "ETag": {"schema": {"type": "string"}},
+            "Content-Disposition": {"schema": {"type": "string"}},
+            "Elements-Error": {"schema": {"type": "string"}, "description": "Why this is not all"},
+        },
+    },
+    "304": {"description": "The client has this revision already"},
+}
+
+
+@blueprint.call("GET", f"/bulk/{JOB}")
+@blueprint.describe(responses=_RESULT_DOC)
+def get_result(job_id: int) -> Response:
+    """Read the result
+
+    `Accept-Encoding: gzip`, alone, compresses it.
+    """
+    return send_result(open_result(context(), caller(), job_id))
+
+
+@blueprint.call("GET", f"/bulk/{JOB}/{OBJECT}")
+@blueprint.describe(responses=_RESULT_DOC)
+def get_object_result(job_id: int, object_name: str) -> Response:  # noqa: ARG001 - clients send differing names
+    """Read the result, by the object's name
+
+    The name is not checked: clients of the vendor send other spellings than the job has (reference 3d).
+    """
+    return send_result(open_result(context(), caller(), job_id))
+
+
+@blueprint.call("GET", f"/bulk/{JOB}/data")
+@blueprint.describe(parameters=PAGE_PARAMETERS)
+@blueprint.gives(
+    {"type": "array", "items": {}}, text="Records of the result, whatever its format", headers=PAGE_HEADERS
+)
+def get_data(job_id: int) -> Response:
+    """Page through the result"""
+    require_json_accepted(request)
+    return send_page(open_result(context(), caller(), job_id), page_request())
+
+
+@blueprint.call("GET", f"/bulk/{JOB}/{OBJECT}/data")
+@blueprint.describe(parameters=PAGE_PARAMETERS)
+@blueprint.gives(
+    {"type": "array", "items": {}}, text="Records of the result, whatever its format", headers=PAGE_HEADERS
+)
+def get_object_data(job_id: int, object_name: str) -> Response:  # noqa: ARG001 - clients send differing names
+    """Page through the result, by the object's name"""
+    require_json_accepted(request)
+    return send_page(open_result(context(), caller(), job_id), page_request())
+
+
+def _status(job: Job) -> Response:
+    return json_response(status_document(job, context().now()))
+
+
+def _idempotency_key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise InvalidInputError(
+            f"Idempotency-Key is not accepted: 1 to {_LONGEST_KEY} printable ASCII characters.", field="Idempotency-Key"
+        )
+    return key
+
+
+def _digest(instance_id: int, criteria: DownloadCriteria) -> str:
+    """What makes two submissions the same one: instance and criteria, not the spelling of the body."""
+    canonical = msgspec.json.encode([instance_id, criteria.echo()], order="deterministic")
+    return hashlib.sha256(canonical).hexdigest()

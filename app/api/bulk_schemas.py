@@ -1,0 +1,152 @@
+"""What bulk calls take and give. The names are the wire's (reference 1, 3)."""
+
+# ruff: noqa: N815 - names of the wire
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import RAISE, Schema, fields, post_load, pre_load
+
+from app.api.fields import choice, text, texts_by_name, whole_number
+from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria
+from app.domain.jobs import FileFormat
+from app.errors import InvalidInputError
+
+
+class CriteriaSchema(Schema):
+    """The body of `POST /bulk/download` (reference 1a)."""
+
+    class Meta:
+        unknown = RAISE
+
+    objectName = text(required=True, metadata={"description": "The kind of record, by its name in the element"})
+    format = choice(
+        *(each.value for each in FileFormat),
+        "txt/csv",
+        allow_none=True,
+        metadata={"description": "Media type of the result; application/jsonl without one"},
+    )
+    pageSize = whole_number(metadata={"description": "Records a vendor call; capped at what the vendor allows"})
+    limit = whole_number(metadata={"description": "Stop after so many records"})
+    apiLimit = whole_number(metadata={"description": "Make at most so many vendor calls, retries included"})
+    query = texts_by_name(allow_none=True, metadata={"description": "Further query parameters of the vendor's call"})
+    notificationUrl = text(1, 2000, allow_none=True, metadata={"description": "Gets a POST when the job has ended"})
+
+    @pre_load
+    def refuse_other_criteria(self, given: Any, **_: Any) -> Any:
+        """By name, so that nobody believes a filter to work that does not."""
+        for name in given if isinstance(given, dict) else ():
+            if name in PLANNED:
+                raise InvalidInputError(
+                    f"{name} is not supported yet; supported criteria: {', '.join(SUPPORTED)}.", field=f"/{name}"
+                )
+            if name not in SUPPORTED:
+                raise InvalidInputError(
+                    f"{name[:100]!r} is not a criterion; accepted: {', '.join(SUPPORTED)}.", field=f"/{name}"
+                )
+        return given
+
+    @post_load
+    def as_criteria(self, values: dict[str, Any], **_: Any) -> DownloadCriteria:
+        """Null is as good as absent."""
+        return DownloadCriteria(
+            object_name=values["objectName"],
+            file_format=FileFormat.parse(values.get("format") or FileFormat.JSONL.value),
+            page_size=values.get("pageSize"),
+            limit=values.get("limit"),
+            api_limit=values.get("apiLimit"),
+            query=values.get("query") or {},
+            notification_url=values.get("notificationUrl"),
+        )
+
+
+class SubmissionSchema(Schema):
+    """The answer to a submission."""
+
+    instanceId = fields.Integer(required=True)
+    id = fields.String(required=True, metadata={"description": "The job's id, decimal digits"})
+    status = fields.String(required=True, metadata={"enum": ["CREATED"]})
+
+
+class RunFiguresSchema(Schema):
+    """`metadata` of a status document. Times in milliseconds."""
+
+    objectName = fields.String(required=True)
+    totalApiCallCount = fields.Integer(required=True, metadata={"description": "Vendor calls made, retries included"})
+    apiCallsWrittenOff = fields.Integer(required=True, metadata={"description": "Reserved calls lost in crashes"})
+    elapsedTime = fields.Integer(required=True)
+    vendor_process_time = fields.Integer(required=True)
+    pageCount = fields.Integer(required=True)
+    vendorTotal = fields.Integer(required=True, allow_none=True)
+    stopReason = fields.String(required=True, allow_none=True)
+    hasMore = fields.Boolean(required=True, metadata={"description": "The vendor has or may have further records"})
+    evidence = fields.String(required=True, metadata={"description": "What happened, in one line"})
+
+
+class StatusSchema(Schema):
+    """A job in both vocabularies of the vendor (reference 3a), as in status calls and callbacks."""
+
+    id = fields.Integer(required=True)
+    instanceId = fields.Integer(required=True)
+    objectName = fields.String(required=True)
+    object_name = fields.String(required=True)
+    jobDirection = fields.String(required=True)
+    job_direction = fields.String(required=True)
+    jobStatus = fields.String(required=True, metadata={"description": "Newer vocabulary: CANCELED"})
+    status = fields.String(required=True, metadata={"description": "Older vocabulary: CANCELLED"})
+    statusMessage = fields.String(required=True)
+    recordCount = fields.Integer(required=True)
+    recordsCount = fields.Integer(required=True)
+    errorCount = fields.Integer(required=True)
+    recordsFailedCount = fields.Integer(required=True)
+    createdDate = fields.Integer(required=True, metadata={"description": "Milliseconds since 1970"})
+    completionTime = fields.Integer(required=True, allow_none=True)
+    bulk_start_time = fields.String(required=True)
+    bulk_finish_time = fields.String(metadata={"description": "Only once the job has ended"})
+    fileFormat = fields.String(required=True)
+    fileSize = fields.Integer(required=True, allow_none=True)
+    notificationUrl = fields.String(required=True, allow_none=True)
+    jobCriteria = fields.Dict(required=True)
+    metaData = fields.Dict(required=True)
+    metadata = fields.Nested(RunFiguresSchema, required=True)
+    runNumber = fields.Integer(required=True)
+    native = fields.Boolean(required=True)
+    vendorJobId = fields.String(required=True, allow_none=True)
+    defaultSelectFields = fields.String(required=True, allow_none=True)
+    infoMessage = fields.String(required=True, allow_none=True)
+    message = fields.String(required=True, allow_none=True)
+    requestId = fields.String(required=True, allow_none=True)
+    error = fields.String(metadata={"description": "Only where the job failed"})
+
+
+class JobItemSchema(Schema):
+    """One job of a listing (reference 3b). With `fields` only the named ones are given."""
+
+    job_id = fields.Integer()
+    object_name = fields.String()
+    job_direction = fields.String()
+    job_status = fields.String()
+    status_message = fields.String()
+    record_count = fields.Integer()
+    error_count = fields.Integer()
+    nativefileFormat = fields.String()
+    createdDate = fields.String()
+    element_id = fields.Integer()
+    instance_id = fields.Integer()
+    account_id = fields.Integer()
+    user_id = fields.Integer(allow_none=True)
+    organization_id = fields.Integer()
+    id = fields.Integer()
+    instanceId = fields.Integer()
+    status = fields.String()
+    job_state = fields.String()
+    fileFormat = fields.String()
+    completion_time = fields.Integer(allow_none=True)
+    job_reset_attempt = fields.Integer()
+    notification_url = fields.String(allow_none=True)
+
+
+class FailedRowSchema(Schema):
+    """One failed row of an upload."""
+
+    status = fields.String(required=True)

@@ -1,0 +1,64 @@
+"""Marshmallow fields whose errors say what is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import ValidationError, fields, validate
+
+INT32 = 2**31 - 1
+
+
+def whole_number(low: int = 1, high: int = INT32, **options: Any) -> WholeNumber:
+    """An integer between `low` and `high`; null is as good as absent."""
+    return WholeNumber(low, high, allow_none=True, **options)
+
+
+class WholeNumber(fields.Integer):
+    """A JSON integer: no text, no fraction, no boolean."""
+
+    def __init__(self, low: int, high: int, **options: Any) -> None:
+        self._accepted = f"a whole number from {low} to {high} is accepted."
+        rule = validate.Range(min=low, max=high, error=self._accepted)
+        super().__init__(strict=True, validate=rule, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> int:  # noqa: ARG002 - marshmallow's signature
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or int(value) != value:
+            raise ValidationError(self._accepted)
+        return int(value)
+
+
+def text(low: int = 1, high: int = 200, **options: Any) -> fields.String:
+    """A text of `low` to `high` characters."""
+    accepted = f"a text of {low} to {high} characters is accepted."
+    messages: dict[str, Any] = {"invalid": accepted, "required": f"is missing; {accepted}", "null": accepted}
+    return fields.String(
+        validate=validate.Length(min=low, max=high, error=accepted), error_messages=messages, **options
+    )
+
+
+def texts_by_name(**options: Any) -> fields.Dict:
+    """An object whose values are texts."""
+    accepted = "an object with texts as values is accepted."
+    return fields.Dict(
+        keys=fields.String(),
+        values=fields.String(error_messages={"invalid": "a text is accepted.", "null": "a text is accepted."}),
+        error_messages={"invalid": accepted},
+        **options,
+    )
+
+
+def choice(*names: str, **options: Any) -> fields.String:
+    """One of some texts."""
+    accepted = f"one of {', '.join(names)} is accepted."
+    return fields.String(
+        validate=validate.OneOf(names, error=accepted),
+        error_messages={"invalid": accepted, "null": accepted},
+        **options,
+    )
+
+
+def array_of_texts(**options: Any) -> fields.List[str]:
+    """An array of short texts."""
+    accepted = "an array of texts is accepted."
+    return fields.List(text(1, 100), error_messages={"invalid": accepted, "null": accepted}, **options)

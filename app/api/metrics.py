@@ -1,0 +1,76 @@
+"""Prometheus: counters of this process (or of all, in multiprocess mode) and gauges read from PostgreSQL.
+
+The gauges are about the whole installation, so every process reports the same ones. No tenant is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from app.services.health import Figures
+
+_REQUESTS = Counter("haulage_http_requests", "HTTP requests answered", ["method", "route", "status"])
+_SECONDS = Histogram(
+    "haulage_http_request_seconds",
+    "Time until the headers were ready",
+    ["route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+
+
+def count_request(method: str, route: str, status: int, duration_s: float) -> None:
+    """Count one answered request."""
+    _REQUESTS.labels(method, route, str(status)).inc()
+    _SECONDS.labels(route).observe(duration_s)
+
+
+def exposition(figures: Figures | None) -> bytes:
+    """The text for a scrape; without figures (PostgreSQL is down) only `haulage_up 0` and the counters."""
+    return generate_latest(_Installation(figures)) + generate_latest(_process_registry())
+
+
+def _process_registry() -> CollectorRegistry:
+    """Counters of all processes if PROMETHEUS_MULTIPROC_DIR is set for them, else of this one."""
+    registry = CollectorRegistry()
+    try:
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    except ValueError:
+        return REGISTRY
+    return registry
+
+
+class _Installation(CollectorRegistry):
+    def __init__(self, figures: Figures | None) -> None:
+        super().__init__()
+        self.register(_Gauges(figures))
+
+
+class _Gauges(Collector):
+    def __init__(self, figures: Figures | None) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterable[Metric]:
+        """One family a figure."""
+        yield GaugeMetricFamily("haulage_up", "1 if PostgreSQL answers", value=int(self._figures is not None))
+        if self._figures is None:
+            return
+        found = self._figures
+        jobs = GaugeMetricFamily("haulage_jobs", "Jobs by state", labels=["status"])
+        for status, count in sorted(found.jobs.items()):
+            jobs.add_metric([status], count)
+        yield jobs
+        for name, text, value in (
+            ("haulage_slices_due", "Slices that are due and that nobody holds", found.due_count),
+            ("haulage_slices_held", "Slices that a worker holds", found.held_count),
+            ("haulage_oldest_due_age_seconds", "Age of the oldest due work that nobody holds", found.oldest_due_age_s),
+            ("haulage_worker_slots", "Legs that all living workers can run at once", found.worker_slots),
+            ("haulage_deliveries_pending", "Callbacks owed", found.deliveries_pending),
+            ("haulage_deliveries_due", "Callbacks that are due and that nobody holds", found.deliveries_due),
+            ("haulage_deliveries_failed", "Callbacks given up and still on record", found.deliveries_failed),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
