@@ -7,4 +7,8 @@ pytest_plugins = [
     "tests.fixtures.outbox",
     "tests.fixtures.receiver",
     "tests.fixtures.proxy",
+    "tests.fixtures.vendor",
+    "tests.fixtures.factories",
+    "tests.fixtures.door",
+    "tests.fixtures.engine",
 ]
