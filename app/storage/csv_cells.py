@@ -7,6 +7,8 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Raw
 
+from app.storage.json_text import is_hollow
+
 Cell = Callable[[Raw | bytes], bytes]
 
 _STRING = msgspec.json.Decoder(str)
@@ -17,7 +19,7 @@ _SPECIAL = (b",", b'"', b"\r", b"\n")
 def cell(value: Raw | bytes) -> bytes:
     """The cell of a JSON value: null is empty, a string is quoted, an array or object is its JSON text, quoted.
 
-    Numbers and booleans stay as they were written. An object without members is empty, as it has no columns.
+    Numbers and booleans stay as they were written. An object without any value in it is empty: it has no columns.
     """
     text = bytes(value)
     first = text[:1]
@@ -26,7 +28,7 @@ def cell(value: Raw | bytes) -> bytes:
     if first == b"[":
         return _quoted(text)
     if first == b"{":
-        return _quoted(text) if text[1:-1].strip() else b""
+        return b"" if is_hollow(Raw(text)) else _quoted(text)
     return b"" if text == b"null" else text
 
 

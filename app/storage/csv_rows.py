@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import msgspec
 from msgspec import Raw
 
 from app.storage.columns import LONE_VALUE, path_of
 from app.storage.csv_cells import Cell, cell, guarded, guarded_cell, header_row
-from app.storage.json_text import decoded, is_object, mended
+from app.storage.json_text import UNDECODABLE, decoded, is_object, mended
 from app.storage.lines import pieces_of_lines
 from app.storage.shape import Path, Row, Shape, Tree
 
@@ -55,7 +54,7 @@ class CsvRows:
         """The rows of a block of whole lines."""
         try:
             records = self._shape.rows(block)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNDECODABLE:
             return self._odd_rows(block)
         rows = self._extract(records)
         text = self._join(rows)

@@ -14,6 +14,9 @@ _HAS_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPES = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
+# What msgspec raises: for bad JSON or another type; for bad UTF-8 in a name; for a nesting of a thousand levels.
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 _BRACE = ord("{")
 _LEVEL = msgspec.json.Decoder(dict[str, Raw])
 
@@ -46,10 +49,17 @@ def decoded(value: Raw) -> dict[str, Raw]:
     try:
         return _LEVEL.decode(value)
     except UnicodeDecodeError:
-        value = Raw(bytes(value).decode(errors="replace").encode())
-    except msgspec.MsgspecError as error:
-        raise StorageError(f"a stored record is no valid JSON: {error}") from error
-    try:
-        return _LEVEL.decode(value)
-    except msgspec.MsgspecError as error:
-        raise StorageError(f"a stored record is no valid JSON: {error}") from error
+        return decoded(Raw(bytes(value).decode(errors="replace").encode()))
+    except UNDECODABLE as error:
+        raise StorageError(f"a stored record is no JSON that can be taken apart: {error}") from error
+
+
+def is_hollow(value: Raw) -> bool:
+    """Whether it is an object that holds nothing but such objects."""
+    values = [value]
+    while values:
+        inner = values.pop()
+        if not is_object(inner):
+            return False
+        values += decoded(inner).values()
+    return True

@@ -5,14 +5,18 @@ A value is the vendor's JSON text (`Raw`), a missing one the given default. This
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
+from app.storage.json_text import UNDECODABLE
+
 Path = tuple[str, ...]
 Row = tuple[Any, ...]  # of Raw or bytes
+_UNFIT = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')  # what msgspec takes in no field's name
 Extract = Callable[[list[Any]], list[Row]]
 
 
@@ -46,21 +50,23 @@ class Shape:
         self.paths = paths
         self.missing = Raw(missing)
         self.tree = Tree.of(paths)
-        self._decoder = msgspec.json.Decoder(self._struct(self.tree, closed))
+        self._decoder = msgspec.json.Decoder(self._struct(self.tree, closed)) if _fit_for_struct(paths) else None
         self._extract = self.extractor(())
 
     def rows(self, block: bytes) -> list[Any]:
         """One structure a line, for an extractor of this shape.
 
-        Raises msgspec.MsgspecError or UnicodeDecodeError if a record does not fit.
+        Raises one of UNDECODABLE if a record does not fit.
         """
+        if self._decoder is None:
+            raise msgspec.ValidationError("a name cannot be that of a structure's field")
         return self._decoder.decode_lines(block)
 
     def covers(self, block: bytes) -> bool:
         """Whether these columns are all that the records of the block have."""
         try:
             rows = self.rows(block)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except UNDECODABLE:
             return False
         if block.count(b"{") == len(rows):
             return True
@@ -95,3 +101,7 @@ class Shape:
             default = None if field.fields else self.missing
             fields.append((field.name, inner, msgspec.field(name=name, default=default)))
         return msgspec.defstruct("Record", fields, gc=False, forbid_unknown_fields=closed)
+
+
+def _fit_for_struct(paths: Iterable[Path]) -> bool:
+    return not any(_UNFIT.search(name) for path in paths for name in path)

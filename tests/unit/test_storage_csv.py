@@ -1,0 +1,259 @@
+"""The CSV renderer against a slow one of the standard library's json and csv, which knows nothing of its tricks."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from app.errors import StorageError
+from app.storage import csv_rows
+from app.storage.columns import MAX_COLUMNS, MAX_DEPTH, ColumnScanner, header_name, path_of, spelled
+from app.storage.csv_rows import CsvRows
+
+
+class Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+def written(value: Any, *, space: str = "", ascii_only: bool = True) -> str:
+    """JSON text with numbers verbatim."""
+    if isinstance(value, Number):
+        return str(value)
+    if isinstance(value, dict):
+        inner = (
+            f"{json.dumps(k, ensure_ascii=ascii_only)}{space}:{space}{written(v, space=space, ascii_only=ascii_only)}"
+            for k, v in value.items()
+        )
+        return "{" + space + f"{space},{space}".join(inner) + space + "}"
+    if isinstance(value, list):
+        return "[" + f"{space},{space}".join(written(v, space=space, ascii_only=ascii_only) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=ascii_only)
+
+
+def slow_leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, dict):
+            yield from slow_leaves(inner, (*path, name))
+        else:
+            yield (*path, name), inner
+
+
+def slow_cell(value: Any, space: str, ascii_only: bool) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str) and not isinstance(value, Number):
+        return value
+    return written(value, space=space, ascii_only=ascii_only)
+
+
+def slow_table(records: list[Any], space: str, ascii_only: bool) -> list[list[str]]:
+    rows = [dict(slow_leaves(record if isinstance(record, dict) else {"value": record})) for record in records]
+    columns = list(dict.fromkeys(path for row in rows for path in row))
+    header = [".".join(path) for path in columns]
+    return [header, *[[slow_cell(row.get(path), space, ascii_only) for path in columns] for row in rows]]
+
+
+def rendered(records: list[str], *, blocks: int = 1, guard: bool = False) -> tuple[bytes, CsvRows]:
+    """The CSV of JSON texts, given to the renderer in so many blocks."""
+    lines = [record.encode() + b"\n" for record in records]
+    cut = -(-len(lines) // blocks)
+    parts = [b"".join(lines[start : start + cut]) for start in range(0, len(lines), cut)]
+    scanner = ColumnScanner()
+    for part in parts:
+        scanner.scan(part)
+    rows = CsvRows(scanner.new_columns, guard=guard)
+    return b"".join(rows.render(parts)), rows
+
+
+def table(text: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text.decode(), newline=""), strict=True))
+
+
+nasty = st.sampled_from(
+    [
+        ",null,",
+        "[null",
+        "null",
+        "annulled",
+        '"',
+        '""',
+        "\\",
+        '\\"',
+        "a\r\nb",
+        "\n[",
+        "]\n[",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\n{",
+        "é",
+        "\u2028",
+        "😀",
+    ]
+    + ["\x00", "=1", "\\u0041", "\\ud800", ",", "", " ", "1.10", "true"]
+)
+texts = st.one_of(nasty, st.text(max_size=8), st.lists(nasty, max_size=4).map("".join))
+numbers = st.sampled_from(["0", "-0", "1.10", "1e400", "1E+2", "-12.500", "123456789012345678901234567890", "7"]).map(
+    Number
+)
+names = st.sampled_from(
+    ["a", "b", "a.b", "c", "", "é", "\\", 'q"', "value", "x,y", "null", "[", "{", "new\nline", "a\\.b"]
+)
+scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
+arrays = st.lists(st.one_of(scalars, st.dictionaries(names, scalars, max_size=2)), max_size=3)
+objects = st.recursive(
+    st.dictionaries(names, st.one_of(scalars, arrays), max_size=5),
+    lambda inner: st.dictionaries(names, st.one_of(scalars, inner), max_size=4),
+    max_leaves=8,
+)
+records_of_any_kind = st.lists(st.one_of(objects, objects, objects, scalars, arrays), max_size=12)
+
+
+@given(
+    records=records_of_any_kind,
+    space=st.sampled_from(["", " ", " \t"]),
+    ascii_only=st.booleans(),
+    blocks=st.integers(1, 4),
+)
+@example(records=[{"a": None}, {"a": {"b": Number("1")}}, {"a": "x"}], space="", ascii_only=True, blocks=1)
+@example(records=[{"a": Number("1"), "b": "x,null"}, {"a": None, "b": "y"}], space="", ascii_only=True, blocks=2)
+@example(records=[{"a": "x]\n[y"}, {"a": "z"}], space="", ascii_only=True, blocks=1)
+@example(records=[{"a": {}}, {"a": {"b": {}}}, {"a": []}], space=" ", ascii_only=True, blocks=1)
+def test_csv_is_that_of_the_slow_renderer(records: list[Any], space: str, ascii_only: bool, blocks: int) -> None:
+    expected = slow_table(records, space, ascii_only)
+    lines = [written(record, space=space, ascii_only=ascii_only) for record in records]
+    if expected[0]:
+        text, _ = rendered(lines, blocks=blocks)
+        assert table(text) == expected
+        assert text.endswith(b"\r\n")
+    else:
+        scanner = ColumnScanner()
+        scanner.scan("".join(line + "\n" for line in lines).encode())
+        assert scanner.new_columns == ()
+
+
+half_strings = st.lists(st.sampled_from(["\ud83d", "\ude00", "a", "\\", "\\ud83d", "u", "\n"]), max_size=7).map("".join)
+
+
+@given(values=st.lists(half_strings, min_size=1, max_size=5), name=half_strings)
+def test_unpaired_surrogates_become_replacement_characters_and_are_counted(values: list[str], name: str) -> None:
+    lines = [json.dumps({"id": 1, name: value}) for value in values]
+    text, rows = rendered(lines)
+    mended = [re.sub("[\ud800-\udfff]", "\ufffd", json.loads(json.dumps(part))) for part in (name, *values)]
+    assert table(text) == [["id", mended[0]], *[["1", value] for value in mended[1:]]]
+    count = sum(part.count("\ufffd") for part in mended) + (len(values) - 1) * mended[0].count("\ufffd")
+    assert rows.replaced_count == count
+
+
+def test_surrogates_inside_arrays_are_replaced_in_their_escaped_form() -> None:
+    text, rows = rendered([r'{"a":["\ud800","\ud83d\ude00"]}'])
+    assert table(text) == [["a"], [r'["\ufffd","\ud83d\ude00"]']]
+    assert rows.replaced_count == 1
+
+
+def test_rows_are_in_the_documented_form() -> None:
+    text, _ = rendered(
+        ['{"id":1.10,"name":"Ada \\"A\\"","none":null,"tags":["a",1.10],"to":{"city":"X"},"ok":true}', '{"id":2}']
+    )
+    assert text == (
+        b"id,name,none,tags,to.city,ok\r\n"
+        b'1.10,"Ada ""A""",,"[""a"",1.10]","X",true\r\n'
+        b"2,,,,,\r\n"
+    )  # fmt: skip
+
+
+def test_row_with_one_empty_cell_is_not_an_empty_line() -> None:
+    text, _ = rendered(['{"a":null}', "{}", '{"a":1}'])
+    assert text == b'a\r\n""\r\n""\r\n1\r\n'
+
+
+def test_the_last_of_two_values_with_one_name_counts() -> None:
+    text, _ = rendered(['{"a":1,"a":{"b":2}}', '{"a":{"b":3},"a":4}'])
+    assert table(text) == [["a.b", "a"], ["2", ""], ["", "4"]]
+
+
+def test_names_with_dots_and_nested_names_stay_apart() -> None:
+    text, _ = rendered(['{"a.b":1,"a":{"b":2}}'])
+    assert table(text) == [["a.b", "a.b"], ["1", "2"]]
+
+
+def test_columns_may_be_a_choice() -> None:
+    rows = CsvRows(["c", "a.b"])
+    assert rows.rows(b'{"a":{"b":1,"x":2},"b":3,"c":4}\n{"b":9}\n') == b"4,1\r\n,\r\n"
+
+
+def test_object_in_a_column_of_scalars_is_given_as_json_text() -> None:
+    assert CsvRows(["a", "b"]).rows(b'{"a":{"x":1},"b":2}\n') == b'"{""x"":1}",2\r\n'
+
+
+def test_invalid_utf8_does_not_stop_the_rendering() -> None:
+    assert CsvRows(["a", "b"]).rows(b'{"a":"\\t\xff","b":1}\n') == b'"\t\xef\xbf\xbd",1\r\n'
+    assert CsvRows(["a", "b"]).rows(b'{"\xff":"x","b":1}\n') == b",1\r\n"
+
+
+@pytest.mark.parametrize("record", [b'{"a":nonsense}\n', b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"\n"])
+def test_record_that_is_no_json_is_reported(record: bytes) -> None:
+    with pytest.raises(StorageError, match="no JSON"):
+        CsvRows(["a"]).rows(record)
+    with pytest.raises(StorageError, match="no JSON"):
+        ColumnScanner().scan(record)
+
+
+def test_hollow_objects_of_many_levels_are_empty() -> None:
+    record = '{"a":' * 500 + "{}" + "}" * 500
+    assert CsvRows(["a"]).rows(record.encode() + b"\n") == b'""\r\n'
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_guard_disarms_strings_and_names_but_not_numbers(start: str) -> None:
+    record = json.dumps({f"{start}name": f"{start}1+1", "n": -1, "plain": "a=b", "none": None})
+    text, _ = rendered([record], guard=True)
+    assert table(text) == [[f"'{start}name", "n", "plain", "none"], [f"'{start}1+1", "-1", "a=b", ""]]
+    text, _ = rendered([record])
+    assert table(text) == [[f"{start}name", "n", "plain", "none"], [f"{start}1+1", "-1", "a=b", ""]]
+
+
+def test_wide_tables_are_rendered_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "_MOST_CELLS", 30)
+    lines = [json.dumps({f"c{number}": number}) for number in range(20)]
+    text, _ = rendered(lines)
+    assert table(text) == slow_table([json.loads(line, parse_int=Number) for line in lines], "", ascii_only=True)
+
+
+@given(path=st.lists(st.text(), min_size=1, max_size=4).map(tuple))
+def test_spelling_of_a_column_is_reversible(path: tuple[str, ...]) -> None:
+    assert path_of(spelled(path)) == path
+    assert header_name(spelled(path)) == ".".join(path)
+
+
+@given(records=st.lists(objects, max_size=12), known=st.integers(0, 3), cut=st.integers(0, 12))
+def test_scanner_reports_only_new_names_in_the_order_of_first_sight(records: list[Any], known: int, cut: int) -> None:
+    paths = list(dict.fromkeys(path for record in records for path, _ in slow_leaves(record)))
+    columns = [spelled(path) for path in paths]
+    scanner = ColumnScanner(columns[:known])
+    for part in (records[:cut], records[cut:]):
+        scanner.scan("".join(written(record) + "\n" for record in part).encode())
+    assert list(scanner.new_columns) == columns[known:]
+
+
+def test_too_many_columns_are_refused() -> None:
+    record = json.dumps({f"c{number}": 1 for number in range(MAX_COLUMNS + 1)})
+    with pytest.raises(StorageError, match="choose fields"):
+        ColumnScanner().scan(record.encode() + b"\n")
+
+
+def test_very_deep_objects_become_json_text() -> None:
+    record = '{"a":' * (MAX_DEPTH + 5) + "1" + "}" * (MAX_DEPTH + 5)
+    text, _ = rendered([record, record])
+    header, *rows = table(text)
+    assert header == [".".join("a" * MAX_DEPTH)]
+    assert rows == [['{"a":{"a":{"a":{"a":{"a":1}}}}}']] * 2

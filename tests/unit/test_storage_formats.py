@@ -1,0 +1,184 @@
+import gzip
+import io
+import json
+import random
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from isal import isal_zlib
+
+from app.domain.segments import Encoding, Segment
+from app.errors import StorageError
+from app.storage.formats import Compression, Format, Rendered, render, scan_columns
+from app.storage.gzip_member import one_member
+from app.storage.segments import SegmentBuilder
+from tests.fakes.memory_store import MemoryStore
+
+FORMATS: list[Format] = ["jsonl", "json", "csv"]
+ENCODINGS: list[Encoding] = ["deflate", "plain"]
+
+values = st.one_of(st.none(), st.integers(), st.text(max_size=10), st.lists(st.integers(), max_size=2))
+many_records = st.lists(st.dictionaries(st.sampled_from(["a", "b", "c.d"]), values, min_size=1), max_size=30)
+
+
+def store_of(
+    records: Sequence[object], encodings: Sequence[Encoding] = ("deflate",), *, columns: bool = True
+) -> tuple[MemoryStore, list[Segment]]:
+    """Segments of 8 records with small runs, their encodings in turn."""
+    store = MemoryStore()
+    segments: list[Segment] = []
+    for start in range(0, len(records), 8):
+        part = records[start : start + 8]
+        builder = SegmentBuilder(encodings[len(segments) % len(encodings)], columns, flush_bytes=40)
+        for record in part:
+            builder.add(json.dumps(record).encode() + b"\n", 1)
+        built = builder.finish()
+        segments.append(built.as_segment(f"jobs/1/{start}"))
+        store.put(segments[-1].object_key, built.data)
+    return store, segments
+
+
+def body(rendered: Rendered) -> bytes:
+    content = b"".join(rendered.chunks)
+    assert rendered.content_length in {None, len(content)}
+    return content
+
+
+def jsonl(records: Sequence[object]) -> bytes:
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+def only_member(packed: bytes) -> bytes:
+    """The content of the first gzip member; fails if anything follows it."""
+    inflater = zlib.decompressobj(31)
+    content = inflater.decompress(packed)
+    assert inflater.eof
+    assert inflater.unused_data == b""
+    return content
+
+
+@given(records=many_records, encoding=st.sampled_from(ENCODINGS))
+def test_jsonl_is_what_was_stored(records: list[object], encoding: Encoding) -> None:
+    store, segments = store_of(records, [encoding])
+    answer = render(store, segments, "jsonl")
+    assert body(answer) == jsonl(records)
+    assert (answer.content_type, answer.content_encoding) == ("application/jsonl", None)
+    assert answer.content_length == len(jsonl(records))
+
+
+@given(records=many_records, encoding=st.sampled_from(ENCODINGS))
+def test_json_is_one_array_of_known_length(records: list[object], encoding: Encoding) -> None:
+    store, segments = store_of(records, [encoding])
+    answer = render(store, segments, "json")
+    content = body(answer)
+    assert json.loads(content) == records
+    assert answer.content_type == "application/json"
+    assert answer.content_length == len(content)
+
+
+@given(
+    records=many_records,
+    encodings=st.sampled_from([["deflate"], ["plain"], ["deflate", "plain"]]),
+    fmt=st.sampled_from(FORMATS),
+)
+def test_gzip_is_one_member_of_the_plain_answer(records: list[object], encodings: list[Encoding], fmt: Format) -> None:
+    store, segments = store_of(records, encodings)
+    plain = body(render(store, segments, fmt))
+    answer = render(store, segments, fmt, "gzip")
+    packed = body(answer)
+    assert answer.content_encoding == "gzip"
+    assert only_member(packed) == plain
+    assert gzip.decompress(packed) == plain
+    assert isal_zlib.decompress(packed, 31) == plain
+    assert gzip.GzipFile(fileobj=io.BytesIO(packed)).read() == plain
+
+
+@given(records=many_records)
+def test_gzip_of_packed_segments_is_a_byte_copy_of_known_length(records: list[object]) -> None:
+    store, segments = store_of(records)
+    answer = render(store, segments, "jsonl", "gzip")
+    packed = b"".join(answer.chunks)
+    assert answer.content_length == len(packed)
+    assert packed[10:-10] == b"".join(store.objects[segment.object_key] for segment in segments)
+
+
+def test_gzip_trailer_keeps_the_length_modulo_four_gibibytes() -> None:
+    store, segments = store_of([{"a": 1}])
+    huge = replace(segments[0], plain_bytes=2**32 + 5)
+    assert struct.unpack("<II", b"".join(one_member(store, [huge]))[-8:])[1] == 5
+
+
+@pytest.mark.parametrize(("fmt", "expected"), [("jsonl", b""), ("json", b"[]"), ("csv", b"")])
+@pytest.mark.parametrize("compress", [None, "gzip"])
+def test_empty_result(fmt: Format, expected: bytes, compress: Compression | None) -> None:
+    answer = render(MemoryStore(), [], fmt, compress)
+    content = body(answer)
+    assert (only_member(content) if compress else content) == expected
+
+
+def test_empty_csv_with_known_columns_is_its_header() -> None:
+    assert body(render(MemoryStore(), [], "csv", columns=["id", "to.city"])) == b"id,to.city\r\n"
+
+
+def test_csv_takes_the_columns_of_all_segments() -> None:
+    records = [{"id": 1}] * 8 + [{"id": 2, "name": "Ada"}]
+    store, segments = store_of(records)
+    assert [segment.columns for segment in segments] == [("id",), ("id", "name")]
+    assert body(render(store, segments, "csv")) == b"id,name\r\n" + b"1,\r\n" * 8 + b'2,"Ada"\r\n'
+
+
+def test_csv_of_segments_without_columns_reads_them_first() -> None:
+    store, segments = store_of([{"id": 1}, {"id": 2, "to": {"city": "X"}}], columns=False)
+    assert scan_columns(store, segments) == ("id", "to.city")
+    answer = render(store, segments, "csv")
+    assert body(answer) == b'id,to.city\r\n1,\r\n2,"X"\r\n'
+    assert answer.content_type == "text/csv"
+
+
+def test_replaced_surrogates_are_counted_while_the_answer_is_read() -> None:
+    store, segments = store_of([{"a": "\ud800"}, {"a": "b"}])
+    answer = render(store, segments, "csv")
+    assert answer.replaced_count() == 0
+    assert body(answer).decode() == 'a\r\n"\ufffd"\r\n"b"\r\n'
+    assert answer.replaced_count() == 1
+
+
+def test_each_representation_has_its_own_etag() -> None:
+    store, segments = store_of([{"a": "=1"}])
+    answers = [render(store, segments, fmt, compress) for fmt in FORMATS for compress in (None, "gzip")]  # type: ignore[arg-type]
+    answers.append(render(store, segments, "csv", csv_guard=True))
+    answers.append(render(store, segments, "csv", columns=["b"]))
+    assert len({answer.etag for answer in answers}) == 8
+    assert render(store, segments, "csv").etag == render(store, segments, "csv").etag
+
+
+def test_damage_breaks_the_answer_off() -> None:
+    store, segments = store_of([{"a": number} for number in range(20)])
+    store.objects[segments[1].object_key] = b"\x00"
+    for fmt in FORMATS:
+        for compress in (None, "gzip"):
+            with pytest.raises(StorageError, match=segments[1].object_key):
+                b"".join(render(store, segments, fmt, compress).chunks)  # type: ignore[arg-type]
+
+
+def test_no_chunk_grows_with_the_number_of_records() -> None:
+    noise = random.Random(2)
+    records = [{"n": number, "x": noise.randbytes(500).hex()} for number in range(4000)]
+    store = MemoryStore()
+    builder = SegmentBuilder("deflate", columns=True)
+    builder.add(jsonl(records), len(records))
+    segment = builder.finish().as_segment("jobs/1/0")
+    store.put("jobs/1/0", [b""])
+    rebuilt = SegmentBuilder("deflate", columns=True)
+    rebuilt.add(jsonl(records), len(records))
+    store.put("jobs/1/0", rebuilt.finish().data)
+    for fmt in FORMATS:
+        for compress in (None, "gzip"):
+            sizes = [len(chunk) for chunk in render(store, [segment], fmt, compress).chunks]  # type: ignore[arg-type]
+            assert max(sizes) <= 1_100_000
+            assert sum(sizes) > 2_000_000
