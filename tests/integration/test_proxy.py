@@ -63,6 +63,7 @@ def test_bytes_pass_both_ways_and_the_end_is_passed_on(proxy: Proxy) -> None:
 
 def test_refused_connections_work_again_once_accepted(proxy: Proxy) -> None:
     with dial(proxy) as old:
+        assert echo(old, b"open") == b"open"
         proxy.refuse()
         with pytest.raises(ConnectionRefusedError):
             dial(proxy)
