@@ -41,6 +41,7 @@ def build_context(settings: Settings | None = None, *, pool_size: int = 4) -> Co
             addresses,
             user_agent=f"haulage/{product_version()}",
             max_body_bytes=settings.page_max_bytes,
+            proxy_url=settings.proxy_url,
         ),
         addresses=addresses,
         vault=Vault(settings.encryption_keys),

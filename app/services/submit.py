@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from app.callbacks.urls import check_url
+from app.callbacks.urls import Resolver, check_url
 from app.connectors.client import find_object, planned_page_size
 from app.connectors.spec import load_connector
 from app.db import connectors, idempotency, instances, jobs, runs, slices
@@ -49,7 +49,9 @@ def submit_download(
     if caller.instance_id is None:
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
     if criteria.notification_url is not None:
-        check_url(ctx.addresses, criteria.notification_url, field="notificationUrl")
+        # Behind an egress proxy names are resolved there, and perhaps nowhere else.
+        resolve: Resolver | None = (lambda _host, _port: []) if ctx.settings.proxy_url else None
+        check_url(ctx.addresses, criteria.notification_url, field="notificationUrl", resolve=resolve)
     with ctx.db.transaction() as conn:
         if idempotency_key is not None:
             claimed = idempotency.claim(conn, caller.organisation_id, idempotency_key, request_digest)

@@ -13,6 +13,7 @@ from datetime import datetime
 import structlog
 
 from app.db import deliveries, jobs, queue, slices, workers
+from app.db.pool import Connection
 from app.domain.jobs import JobStatus, StopReason
 from app.enqueue import QueueName, TaskName
 from app.errors import BrokerUnavailableError, HaulageError
@@ -120,7 +121,7 @@ def _hint_slices(ctx: Context) -> int:
     if room <= 0:
         return 0
     fresh_s = _EMPTY_QUEUE_S if depth == 0 else _HINT_LIVES_S
-    with ctx.db.connection() as conn:
+    with ctx.db.transaction() as conn:
         due = queue.find_due_slices(conn, fresh_s=fresh_s, limit=room)
         queue.mark_nudged(conn, due)
     return _send(ctx, TaskName.DOWNLOAD_LEG, due, slices.forget_nudge)
@@ -128,18 +129,21 @@ def _hint_slices(ctx: Context) -> int:
 
 def _hint_deliveries(ctx: Context) -> int:
     with ctx.db.connection() as conn:
-        due = deliveries.find_due(conn, _BATCH)
+        if not deliveries.find_due(conn, 1, renudge_s=_EMPTY_QUEUE_S):
+            return 0
+    is_empty = ctx.enqueuer.depth(QueueName.CALLBACKS) == 0
+    with ctx.db.transaction() as conn:
+        due = deliveries.find_due(conn, _BATCH, renudge_s=_EMPTY_QUEUE_S if is_empty else _HINT_LIVES_S)
         deliveries.mark_nudged(conn, due)
-    return _send(ctx, TaskName.DELIVER_CALLBACK, due, None)
+    return _send(ctx, TaskName.DELIVER_CALLBACK, due, deliveries.forget_nudge)
 
 
-def _send(ctx: Context, task: TaskName, row_ids: list[int], undo: Callable[..., None] | None) -> int:
+def _send(ctx: Context, task: TaskName, row_ids: list[int], undo: Callable[[Connection, list[int]], None]) -> int:
     for sent, row_id in enumerate(row_ids):
         try:
             ctx.enqueuer.send(task, row_id)
         except BrokerUnavailableError:
-            if undo is not None:
-                with ctx.db.connection() as conn:
-                    undo(conn, row_ids[sent:])
+            with ctx.db.connection() as conn:
+                undo(conn, row_ids[sent:])
             raise
     return len(row_ids)

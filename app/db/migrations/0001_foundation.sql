@@ -212,6 +212,7 @@ create table deliveries (
   unique (job_id, run_number)
 );
 create index deliveries_due on deliveries (next_attempt_at) where next_attempt_at is not null;
+create index deliveries_failed on deliveries (finished_at) where status = 'FAILED';
 
 create table delivery_attempts (
   delivery_id   bigint not null references deliveries on delete cascade,
