@@ -15,7 +15,8 @@ import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from types import TracebackType
+from typing import Self
 
 from app.local import account
 from app.local.errors import LocalError
@@ -25,23 +26,38 @@ _ELSEWHERE = Path("/var/lib/haulage")
 
 
 class Home:
-    """The folder, held by one process at a time. Raises LocalError if another holds it or it cannot be made."""
+    """The folder, held by one process at a time, until `close`."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises LocalError if another process holds the folder or it cannot be made."""
         self.folder = folder.absolute()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o711)  # the servers' account passes through it
             self.logs.mkdir(exist_ok=True)
-            self._guard: IO[str] = (self.folder / "lock").open("a")
+            self._guard = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LocalError(f"{self.folder} cannot be used: {error.strerror}. Set HAULAGE_HOME to another.") from error
+        try:
             fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(self._guard)
             raise LocalError(
                 f"Haulage already runs on {self.folder}. Stop it first, or start a second one elsewhere:"
                 " make up HAULAGE_HOME=/other/folder"
             ) from None
-        except OSError as error:
-            raise LocalError(f"{self.folder} cannot be used: {error.strerror}. Set HAULAGE_HOME to another.") from error
+
+    def close(self) -> None:
+        """Let others use the folder."""
+        os.close(self._guard)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def logs(self) -> Path:

@@ -135,7 +135,7 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     os.set_inheritable(int(sys.argv[2]), False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)  # only the owner ends a keeper; Popen restores SIGPIPE for the child
+        signal.signal(number, lambda *_: None)  # only the owner ends a keeper; the child would inherit SIG_IGN
     owner = Owner()
     keep(settings, int(sys.argv[2]), owner)
     if not owner.wants_files:

