@@ -81,9 +81,9 @@ class FileStore(ObjectStore):
         *folders, name = checked_key(key).split("/")
         with self._folder(folders, key) as folder, self._translated(key):
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            reader = io.BufferedReader(_TranslatedFile(self, key, descriptor), _BUFFER_BYTES)
-            reader.seek(offset)
-            return reader
+            file = _TranslatedFile(self, key, descriptor)
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            return io.BufferedReader(file, _BUFFER_BYTES)
 
     def delete(self, key: str) -> None:
         *folders, name = checked_key(key).split("/")
@@ -178,19 +178,30 @@ class FileStore(ObjectStore):
         return StorageError(f"{what}: {reason}")
 
 
-class _TranslatedFile(io.FileIO):
+class _TranslatedFile(io.RawIOBase):
     """A file whose read faults are ours."""
 
     def __init__(self, store: FileStore, key: str, descriptor: int) -> None:
-        super().__init__(descriptor, "rb")
         self._store = store
         self._key = key
+        self._descriptor = descriptor
 
-    def readinto(self, buffer: Any, /) -> int | None:
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def readinto(self, buffer: Any, /) -> int:
         try:
-            return super().readinto(buffer)
+            return os.readv(self._descriptor, [buffer])
         except OSError as error:
             raise self._store.translate(error, self._key) from error
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            os.close(self._descriptor)
 
 
 def _write_all(file: io.FileIO, chunk: bytes) -> None:

@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -68,9 +68,9 @@ class S3Place:
     prefix: str = ""
     endpoint_url: str | None = None
     region: str | None = None
-    access_key_id: str | None = None
-    secret_access_key: str | None = None
-    session_token: str | None = None
+    access_key_id: str | None = field(default=None, repr=False)
+    secret_access_key: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
 
 
 def s3_place(storage_url: str, options: Mapping[str, str]) -> S3Place:
@@ -110,10 +110,7 @@ class S3Store(ObjectStore):
         self._put_parts(key, name, head, rest)
 
     def _put_parts(self, key: str, name: str, head: bytes, rest: Iterator[bytes]) -> None:
-        with self._translated(key):
-            writer = smart_open.s3.MultipartWriter(
-                self.place.bucket, name, part_size=_PART_BYTES, client=self._s3(), writebuffer=io.BytesIO()
-            )
+        writer = self._begin_parts(key, name)
         # Left to itself an unclosed writer publishes what it has when it is collected: it is always ended here.
         try:
             with self._translated(key):
@@ -128,6 +125,13 @@ class S3Store(ObjectStore):
                 writer.terminate()
             writer._upload_id = None  # noqa: SLF001 - so that nothing is completed by the collector either
             raise
+
+    def _begin_parts(self, key: str, name: str) -> Any:
+        with self._translated(key):
+            try:
+                return smart_open.s3.MultipartWriter(self.place.bucket, name, _PART_BYTES, self._s3())
+            except ValueError as error:  # smart-open's wrapping of whatever S3 answered
+                raise (error.__cause__ or error) from None
 
     def open(self, key: str, offset: int = 0) -> BinaryIO:
         body = _Body(self, key, offset)

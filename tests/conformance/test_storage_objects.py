@@ -1,0 +1,239 @@
+"""One suite for every store: what is true of a file is true of an object in a bucket."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from moto.server import ThreadedMotoServer
+
+from app.errors import ObjectMissingError, StorageError, StorageUnavailableError
+from app.storage import s3
+from app.storage.formats import render
+from app.storage.objects import ObjectStore
+from app.storage.reading import read_records
+from app.storage.segments import SegmentBuilder
+
+OPTIONS = {"region": "us-east-1", "access_key_id": "any", "secret_access_key": "any"}
+LARGE = 20 * 1024 * 1024  # more than one part of a multipart upload
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str) -> Iterator[str]:
+    """A bucket of its own name for each test."""
+    client = admin(s3_endpoint)
+    name = f"bucket-{os.urandom(6).hex()}"
+    client.create_bucket(Bucket=name)
+    yield name
+    client.close()
+
+
+def admin(endpoint: str):  # type: ignore[no-untyped-def]  # noqa: ANN201 - boto3 has no types
+    return boto3.session.Session("any", "any", region_name="us-east-1").client(
+        "s3", endpoint_url=endpoint, config=Config(retries={"total_max_attempts": 1})
+    )
+
+
+@pytest.fixture(params=["file", "s3", "s3 without a prefix"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "file":
+        return ObjectStore.from_url(f"file://{tmp_path}/root")
+    endpoint, bucket = request.getfixturevalue("s3_endpoint"), request.getfixturevalue("bucket")
+    prefix = "/some/prefix" if request.param == "s3" else ""
+    return ObjectStore.from_url(f"s3://{bucket}{prefix}?endpoint_url={endpoint}", OPTIONS)
+
+
+@pytest.fixture
+def s3_store(s3_endpoint: str, bucket: str) -> ObjectStore:
+    return ObjectStore.from_url(f"s3://{bucket}/p?endpoint_url={s3_endpoint}", OPTIONS)
+
+
+def content(store: ObjectStore, key: str, offset: int = 0) -> bytes:
+    with store.open(key, offset) as source:
+        return source.read()
+
+
+@pytest.mark.parametrize("chunks", [[], [b""], [b"one"], [b"one", b"", b"two"], [bytes(300_000)] * 3])
+def test_object_is_its_chunks(store: ObjectStore, chunks: list[bytes]) -> None:
+    store.put("a/b", chunks)
+    assert content(store, "a/b") == b"".join(chunks)
+
+
+def test_large_object_is_its_chunks(store: ObjectStore) -> None:
+    piece = os.urandom(1024 * 1024)
+    store.put("large", (piece for _ in range(LARGE // len(piece))))
+    with store.open("large") as source:
+        for _ in range(LARGE // len(piece)):
+            assert source.read(len(piece)) == piece
+        assert source.read(1) == b""
+
+
+def test_reading_begins_at_an_offset_and_ends_where_told(store: ObjectStore) -> None:
+    store.put("a", [b"0123456789"])
+    assert content(store, "a", 4) == b"456789"
+    assert content(store, "a", 10) == b""
+    assert content(store, "a", 11) == b""
+    assert store.read("a", 2, 5) == b"234"
+    assert store.read("a", 3, 3) == b""
+
+
+@pytest.mark.parametrize(("start", "end"), [(8, 11), (20, 21)])
+def test_reading_beyond_the_end_is_an_error_that_names_the_object(store: ObjectStore, start: int, end: int) -> None:
+    store.put("a/short", [b"0123456789"])
+    with pytest.raises(StorageError, match="a/short"):
+        store.read("a/short", start, end)
+
+
+def test_missing_object_is_reported_as_missing(store: ObjectStore) -> None:
+    store.put("a/b", [b"x"])
+    for call in (lambda: store.open("a/c"), lambda: store.read("a/c", 0, 1), lambda: store.read("z/c", 0, 1)):
+        with pytest.raises(ObjectMissingError, match="/c"):
+            call()
+
+
+def test_deleting_twice_is_fine(store: ObjectStore) -> None:
+    store.put("a/b", [b"x"])
+    store.delete("a/b")
+    store.delete("a/b")
+    store.delete("never/was")
+    assert list(store.list()) == []
+
+
+def test_listing_gives_the_keys_of_a_prefix_in_order(store: ObjectStore) -> None:
+    keys = ["jobs/1/1/a", "jobs/1/1/b", "jobs/1/1-x", "jobs/1/10/a", "jobs/12/1/a", "other"]
+    for key in keys:
+        store.put(key, [b"x"])
+    assert list(store.list()) == sorted(keys)
+    assert list(store.list("jobs/1/")) == ["jobs/1/1-x", "jobs/1/1/a", "jobs/1/1/b", "jobs/1/10/a"]
+    assert list(store.list("jobs/1/1")) == ["jobs/1/1-x", "jobs/1/1/a", "jobs/1/1/b", "jobs/1/10/a"]
+    assert list(store.list("nothing/")) == []
+
+
+def test_deleting_a_folder_leaves_its_neighbours(store: ObjectStore) -> None:
+    for key in ("jobs/1/1/a", "jobs/1/2/a", "jobs/12/1/a", "jobs/1x"):
+        store.put(key, [b"x"])
+    store.delete_prefix("jobs/1/")
+    store.delete_prefix("jobs/1/")
+    assert list(store.list()) == ["jobs/12/1/a", "jobs/1x"]
+
+
+@pytest.mark.parametrize("size", [10, LARGE])
+def test_put_whose_source_fails_leaves_nothing_and_passes_the_failure_on(store: ObjectStore, size: int) -> None:
+    def source() -> Iterator[bytes]:
+        yield bytes(size)
+        raise OSError(28, "the source's own trouble")
+
+    with pytest.raises(OSError, match="own trouble"):
+        store.put("a/b", source())
+    assert list(store.list()) == []
+    with pytest.raises(ObjectMissingError):
+        store.open("a/b")
+
+
+def test_interrupted_put_leaves_what_was_there_before(store: ObjectStore) -> None:
+    def source() -> Iterator[bytes]:
+        yield bytes(LARGE)
+        raise KeyboardInterrupt
+
+    store.put("a", [b"before"])
+    with pytest.raises(KeyboardInterrupt):
+        store.put("a", source())
+    assert content(store, "a") == b"before"
+
+
+def test_object_is_not_to_be_seen_before_it_is_complete(store: ObjectStore) -> None:
+    seen: list[list[str]] = []
+
+    def source() -> Iterator[bytes]:
+        for _ in range(3):
+            yield bytes(LARGE // 2)
+            seen.append(list(store.list()))
+
+    store.put("a", source())
+    assert seen == [[], [], []]
+    assert list(store.list()) == ["a"]
+
+
+def test_check_passes_and_leaves_nothing(store: ObjectStore) -> None:
+    store.check()
+    assert list(store.list()) == []
+
+
+def test_many_threads_share_a_store(store: ObjectStore) -> None:
+    start = threading.Barrier(8)
+
+    def work(number: int) -> bytes:
+        start.wait(timeout=30)
+        store.put(f"same/new/folder/{number}", [b"%d" % number])
+        return content(store, f"same/new/folder/{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == [b"%d" % number for number in range(8)]
+
+
+def test_segments_come_back_from_the_store(store: ObjectStore) -> None:
+    builder = SegmentBuilder("deflate", flush_bytes=1000)
+    records = [b'{"id":%d}' % number for number in range(1000)]
+    for start in range(0, 1000, 50):
+        builder.add(b"".join(record + b"\n" for record in records[start : start + 50]), 50)
+    built = builder.finish()
+    store.put("jobs/1/a", built.data)
+    segment = built.as_segment("jobs/1/a")
+    assert b"".join(render(store, [segment], "jsonl").chunks) == b"".join(record + b"\n" for record in records)
+    assert read_records(store, [segment], 500, 3) == records[500:503]
+
+
+def test_aborted_upload_leaves_no_parts_to_pay_for(s3_store: ObjectStore, s3_endpoint: str, bucket: str) -> None:
+    def source() -> Iterator[bytes]:
+        yield bytes(LARGE)
+        raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"):
+        s3_store.put("a", source())
+    client = admin(s3_endpoint)
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+    client.close()
+
+
+def test_more_objects_than_one_call_takes_are_deleted(s3_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_DELETE_BATCH", 10)
+    for number in range(25):
+        s3_store.put(f"jobs/1/{number}", [])
+    s3_store.delete_prefix("jobs/1/")
+    assert list(s3_store.list()) == []
+
+
+def test_missing_bucket_is_named(s3_endpoint: str) -> None:
+    store = ObjectStore.from_url(f"s3://no-such-bucket/p?endpoint_url={s3_endpoint}", OPTIONS)
+    calls: list[Callable[[], object]] = [
+        store.check,
+        lambda: store.open("a"),
+        lambda: store.put("a", [bytes(LARGE)]),
+        lambda: list(store.list()),
+        lambda: store.delete_prefix("a/"),
+    ]
+    for call in calls:
+        with pytest.raises(StorageError, match="bucket 'no-such-bucket' does not exist") as caught:
+            call()
+        assert type(caught.value) is StorageError
+
+
+def test_endpoint_that_does_not_answer_is_a_passing_fault_that_is_named() -> None:
+    store = ObjectStore.from_url("s3://bucket/p?endpoint_url=http://127.0.0.1:1", OPTIONS)
+    for call in (lambda: store.put("a", [b"x"]), lambda: store.put("a", [bytes(LARGE)]), lambda: store.open("a")):
+        with pytest.raises(StorageUnavailableError, match=r"no answer from http://127\.0\.0\.1:1") as caught:
+            call()
+        assert OPTIONS["secret_access_key"] not in str(caught.value).split()
