@@ -60,12 +60,13 @@ def render(
             columns = column_union(segments) or scan_columns(store, segments)
         return _render_csv(store, segments, compress, columns, guard=csv_guard)
     if fmt == "jsonl" and compress == "gzip":
+        length = byte_copy_length(segments)
         return Rendered(
             chunks=one_member(store, segments),
-            content_length=byte_copy_length(segments),
+            content_length=length,
             content_type=CONTENT_TYPES[fmt],
             content_encoding="gzip",
-            etag=etag(segments, f"jsonl gzip {deflate.CODEC_NAME}"),
+            etag=etag(segments, "jsonl gzip" if length is not None else f"jsonl gzip {deflate.CODEC_NAME}"),
         )
     lines = iter_plain(store, segments)
     if fmt == "jsonl":

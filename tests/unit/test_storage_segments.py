@@ -2,6 +2,7 @@ import random
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -95,7 +96,7 @@ def test_flush_points_lie_about_a_mebibyte_apart_even_inside_one_large_block() -
     builder = SegmentBuilder("deflate")
     builder.add((record + b"\n") * 5000, 5000)
     points = (FlushPoint(0, 0, 0), *builder.finish().flush_points)
-    gaps = [later.plain - earlier.plain for earlier, later in zip(points, points[1:], strict=False)]
+    gaps = [later.plain - earlier.plain for earlier, later in pairwise(points)]
     assert len(gaps) == 4
     assert all(2**20 <= gap < 2**20 + 1000 for gap in gaps)
 
