@@ -190,7 +190,8 @@ class VendorClient:
         values = dict(page.values)
         if spec.total_header:
             values["total"] = response.headers.get(spec.total_header)
-        is_compared = spec.page.kind in {PageKind.PAGE, PageKind.OFFSET}
+        # Where the vendor names the next page, equal pages are only wrong if ids say that they are the same records.
+        is_compared = self._object.id is not None or spec.page.kind in {PageKind.PAGE, PageKind.OFFSET}
         return PageView(
             record_count=page.count,
             fingerprint=page.fingerprint(self._object.id) if is_compared else "",
@@ -238,7 +239,7 @@ def find_object(connector: Connector, name: str) -> ObjectSpec:
     by_name = {each.name: each for each in connector.objects}
     if name in by_name and name != ANY_OBJECT:
         return by_name[name]
-    if ANY_OBJECT in by_name and _OBJECT_NAME.fullmatch(name) and not name.startswith("."):
+    if ANY_OBJECT in by_name and name != ANY_OBJECT and _OBJECT_NAME.fullmatch(name) and not name.startswith("."):
         return by_name[ANY_OBJECT]
     known = ", ".join(sorted(by_name.keys() - {ANY_OBJECT})) or "none by name"
     raise InvalidInputError(

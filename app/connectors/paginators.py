@@ -49,9 +49,10 @@ class PageRequest:
 class PageView:
     """What the paginator may see of one answer.
 
-    `fingerprint` tells two pages apart: begins with `i` when made from record ids, `r` when from raw records.
-    `last_key`: the keyset field of the last record as text. `values`: `token`, `total`, `more`, `pages` as decoded,
-    only those that the connector declares. `origins`: where credentials may go, the instance's own first.
+    `fingerprint` tells two pages apart: begins with `i` when made from record ids, `r` when from raw records; empty
+    where pages are not compared. `last_key`: the keyset field of the last record as text. `values`: `token`, `total`,
+    `more`, `pages` as decoded, only those that the connector declares. `origins`: where credentials may go, the
+    instance's own first.
     """
 
     record_count: int
@@ -103,6 +104,7 @@ def next_cursor(page: PageSpec, cursor: Json | None, size: int, view: PageView) 
         return step.end()
     if page.kind in COUNTED_KINDS:
         return _next_counted(step)
+    step.check_repeat()
     return _next_url(step) if page.kind in URL_KINDS else _next_token(step)
 
 
@@ -160,6 +162,28 @@ class _Step:
     def more(self) -> bool | None:
         return _flag_of(self.view.values.get("more"))
 
+    @property
+    def is_repeat(self) -> bool:
+        """Whether this page is the one before once more."""
+        if not self.view.record_count or not self.view.fingerprint:
+            return False
+        # Records without an id may really be equal; an exact total that still has room for them says that they are.
+        is_explained = (
+            self.view.fingerprint.startswith("r") and self.exact_total is not None and self.seen <= self.exact_total
+        )
+        return self.view.fingerprint == self.state.get("print") and not is_explained
+
+    @property
+    def is_same_key(self) -> bool:
+        """Whether a keyset page ends with the record that it should begin behind."""
+        key = self.view.last_key
+        return self.page.kind is PageKind.KEYSET and key is not None and key == self.state.get("key")
+
+    def check_repeat(self) -> None:
+        """The same records under another position: the vendor lost its place. Delivering them would double them."""
+        if self.is_repeat:
+            raise PageFault("repeat", "A page came twice: the vendor ignores the position, or repeats its last page.")
+
     def check_collapse(self) -> None:
         """An expired session often answers 200 with nothing and total 0: that is not the end of the list."""
         before = self.state.get("total")
@@ -190,6 +214,7 @@ class _Step:
             "seen": self.seen,
             "total": self.known_total,
             "empty": empty or None,
+            "print": (self.view.fingerprint if count else self.state.get("print")) or None,
             **position,
         }
         return Next({key: value for key, value in cursor.items() if value is not None}, is_exhausted=False)
@@ -197,25 +222,10 @@ class _Step:
 
 def _next_counted(step: _Step) -> Next:
     """page, offset, keyset: the vendor does not say where the next page is, so counts decide."""
-    if _is_repeat(step):
-        if step.page.past_end == "repeat":
-            return step.end(is_discarded=True)
-        raise PageFault("repeat", "A page came twice: the vendor ignores the page position, or repeats its last page.")
-    if _is_counted_end(step):
-        return step.end()
-    mark = step.view.fingerprint if step.view.record_count else step.state.get("print")
-    return _COUNTED[step.page.kind](step, mark)
-
-
-def _is_repeat(step: _Step) -> bool:
-    if step.page.kind is PageKind.KEYSET or not step.view.record_count:
-        return False
-    is_same = step.view.fingerprint == step.state.get("print")
-    # Records without an id may really be equal; an exact total that still has room for them says that they are.
-    is_explained = (
-        step.view.fingerprint.startswith("r") and step.exact_total is not None and step.seen <= step.exact_total
-    )
-    return is_same and not is_explained
+    if step.page.past_end == "repeat" and (step.is_repeat or step.is_same_key):
+        return step.end(is_discarded=True)
+    step.check_repeat()
+    return step.end() if _is_counted_end(step) else _COUNTED[step.page.kind](step)
 
 
 def _is_counted_end(step: _Step) -> bool:
@@ -234,20 +244,20 @@ def _is_counted_end(step: _Step) -> bool:
     return step.page.stop == "short" and step.view.record_count < step.state.get("learnt", 0)
 
 
-def _after_page(step: _Step, mark: str | None) -> Next:
+def _after_page(step: _Step) -> Next:
     start = int(step.page.start if step.page.start is not None else 1)
-    return step.go_on(page=int(step.state.get("page", start)) + 1, print=mark)
+    return step.go_on(page=int(step.state.get("page", start)) + 1)
 
 
-def _after_offset(step: _Step, mark: str | None) -> Next:
+def _after_offset(step: _Step) -> Next:
     offset = int(step.state.get("offset", step.page.start or 0))
     advance = step.asked if step.page.step == "size" else step.view.record_count
     if advance == 0:
         raise PageFault("loop", f"An empty page at offset {offset}, and the vendor says that there is more.")
-    return step.go_on(offset=offset + advance, print=mark)
+    return step.go_on(offset=offset + advance)
 
 
-def _after_key(step: _Step, _mark: str | None) -> Next:
+def _after_key(step: _Step) -> Next:
     key = step.view.last_key if step.view.record_count else step.state.get("key")
     if key is None:
         raise PageFault("bad_cursor", f"The last record has no text or number at {step.page.field!r} to go on from.")
@@ -256,7 +266,7 @@ def _after_key(step: _Step, _mark: str | None) -> Next:
     return step.go_on(key=key, guard=advance_guard(step.state.get("guard"), print_of(key)))
 
 
-_COUNTED: dict[PageKind, Callable[[_Step, str | None], Next]] = {
+_COUNTED: dict[PageKind, Callable[[_Step], Next]] = {
     PageKind.PAGE: _after_page,
     PageKind.OFFSET: _after_offset,
     PageKind.KEYSET: _after_key,

@@ -56,7 +56,7 @@ KIND_FIELDS: Mapping[PageKind, tuple[frozenset[str], frozenset[str]]] = {
     PageKind.NEXT_URL: (frozenset(), _LINKED | {"at", "header"}),
     PageKind.LINK: (frozenset(), _LINKED | {"header", "rel"}),
     PageKind.ODATA: (frozenset(), _LINKED | {"at", "version", "prefer_maxpagesize"}),
-    PageKind.KEYSET: (frozenset({"param", "field"}), _COUNTED | {"field"}),
+    PageKind.KEYSET: (frozenset({"param", "field"}), _COUNTED | {"field", "past_end"}),
 }
 """kind -> (required keys, accepted keys), beside `kind`."""
 

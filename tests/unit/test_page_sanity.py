@@ -20,7 +20,7 @@ KEYSET = PageSpec(PageKind.KEYSET, param="after", field="/id")
 NEXT_URL = PageSpec(PageKind.NEXT_URL, at="/next")
 
 
-def view(count: int = 10, mark: str = "i1", key: str | None = None, **values: Json) -> PageView:
+def view(count: int = 10, mark: str = "", key: str | None = None, **values: Json) -> PageView:
     return PageView(count, mark, values, Headers(), "https://vendor.test/list", ("https://vendor.test",), last_key=key)
 
 
@@ -155,3 +155,19 @@ def test_offsets_advance_by_what_came_back_or_by_the_size_asked() -> None:
 
 def test_an_offset_that_cannot_advance_is_a_fault() -> None:
     assert fault(replace(OFFSET, more="/more"), [view(0, mark="", more=True)]) == "loop"
+
+
+def test_the_same_records_under_a_new_cursor_are_a_fault() -> None:
+    assert fault(TOKEN, [view(mark="i1", token=1), view(mark="i1", token=2)]) == "repeat"
+    assert fault(NEXT_URL, [view(mark="i1", token="?p=2"), view(mark="i1", token="?p=3")]) == "repeat"
+
+
+def test_pages_are_compared_across_empty_ones() -> None:
+    assert fault(TOKEN, [view(mark="i1", token=1), view(0, token=2), view(mark="i1", token=3)]) == "repeat"
+
+
+def test_a_keyset_vendor_may_repeat_its_last_page_where_declared() -> None:
+    page = replace(KEYSET, past_end="repeat")
+    following = next_cursor(page, walk(page, [view(key="7")]), 10, view(key="7"))
+    assert following.is_exhausted
+    assert following.is_discarded

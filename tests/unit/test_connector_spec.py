@@ -1,0 +1,207 @@
+"""Connector documents: what is accepted, and that everything wrong is named with its place."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from app.connectors.model import AuthKind, PageKind
+from app.connectors.registry import catalogue, parse_document
+from app.connectors.spec import (
+    ConnectorInvalidError,
+    SettingsInvalidError,
+    digest,
+    dump_connector,
+    load_connector,
+    render_base_url,
+    resolve_settings,
+)
+
+SMALLEST = """
+format: 1
+key: pets
+base_url: https://api.pets.test/v1
+auth: {kind: bearer}
+objects:
+  pets: {id: /id, list: {path: /pets, records: /data, page: {kind: next_url, at: /links/next}}}
+"""
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    document = parse_document(SMALLEST)
+    *parents, last = path.strip("/").split("/")
+    node = document
+    for key in parents:
+        node = node.setdefault(key, {})
+    if value is None:
+        del node[last]
+    else:
+        node[last] = value
+    return document
+
+
+def problems(document: Any) -> dict[str, str]:
+    with pytest.raises(ConnectorInvalidError) as caught:
+        load_connector(document)
+    return {each.pointer: str(each) for each in caught.value.problems}
+
+
+@pytest.mark.parametrize("key", sorted(catalogue()))
+def test_every_connector_of_the_catalogue_is_valid_and_named_after_its_key(key: str) -> None:
+    connector = load_connector(catalogue()[key])
+    assert connector.key == key
+    assert connector.objects
+
+
+def test_the_smallest_connector_has_defaults_for_everything_else() -> None:
+    connector = load_connector(parse_document(SMALLEST))
+    assert (connector.name, connector.hub, connector.auth.kind) == ("pets", "general", AuthKind.BEARER)
+    assert connector.secret_names == {"token"}
+    assert connector.objects[0].list.page.kind is PageKind.NEXT_URL
+
+
+def test_json_and_yaml_are_the_same_document() -> None:
+    import json
+
+    document = parse_document(SMALLEST)
+    assert parse_document(json.dumps(document)) == document
+
+
+def test_a_document_comes_back_as_it_was_given_and_its_digest_ignores_order() -> None:
+    document = parse_document(SMALLEST)
+    assert dump_connector(load_connector(document)) == document
+    assert digest(dict(reversed(document.items()))) == digest(document)
+    assert digest({**document, "name": "Other"}) != digest(document)
+
+
+def test_a_connector_does_not_change_with_the_document_it_came_from() -> None:
+    document = parse_document(SMALLEST)
+    connector, before = load_connector(document), copy.deepcopy(document)
+    document["objects"]["pets"]["list"]["path"] = "/changed"
+    assert dump_connector(connector) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "pointer", "text"),
+    [
+        ("/format", 2, "/format", "accepted: 1"),
+        ("/key", "Pets!", "/key", "a-z"),
+        ("/key", None, "/key", "is required"),
+        ("/auth/kind", "oauth", "/auth/kind", "accepted: none, basic, bearer, api_key"),
+        ("/auth/kind", "oauth2_code", "/auth/kind", "not supported yet"),
+        ("/auth/in", "query", "/auth/in", "not used by kind bearer"),
+        ("/limits", [], "/limits", "not supported yet"),
+        ("/native", {}, "/native", "not supported yet"),
+        ("/colour", "red", "/colour", "is not a key here; accepted: auth, base_url"),
+        ("/base_url", "ftp://x", "/base_url", "https://"),
+        ("/base_url", "https://{config.sub}.test", "/base_url", "is not declared; add it under `config`"),
+        ("/base_url", "https://{secret.token}.test", "/base_url", "secrets do not belong"),
+        ("/base_url", "https://{conf.sub}.test", "/base_url", "unknown placeholder"),
+        ("/base_url", "https://{config.sub|upper}.test", "/base_url", "unknown filter 'upper'"),
+        ("/base_url", "https://{.test", "/base_url", "a lone '{'"),
+        ("/origins", ["https://x.test/path"], "/origins/0", "no origin"),
+        ("/objects", {}, "/objects", "needs an object"),
+        ("/objects/pets/create", {}, "/objects/pets/create", "not supported yet"),
+        ("/objects/pets/batch", {}, "/objects/pets/batch", "not supported yet"),
+        ("/objects/pets/list/changed", {}, "/objects/pets/list/changed", "not supported yet"),
+        ("/objects/pets/list/where", {}, "/objects/pets/list/where", "not supported yet"),
+        ("/objects/pets/list/path", "pets", "/objects/pets/list/path", "begins with '/'"),
+        ("/objects/pets/list/path", "/pets?a=1", "/objects/pets/list/path", "use `params`"),
+        ("/objects/pets/list/path", "/{object}", "/objects/pets/list/path", "only known inside the object '*'"),
+        ("/objects/pets/list/records", "data", "/objects/pets/list/records", "no JSON Pointer"),
+        ("/objects/pets/list/records", None, "/objects/pets/list/records", "is required"),
+        ("/objects/pets/list/total", "/data/total", "/objects/pets/list/total", "lies inside `records`"),
+        ("/objects/pets/list/total_is", "sure", "/objects/pets/list/total_is", "exact, estimate"),
+        ("/objects/pets/list/read_timeout", "soon", "/objects/pets/list/read_timeout", "no duration"),
+        ("/objects/pets/list/page/kind", "pages", "/objects/pets/list/page/kind", "accepted: none, page"),
+        ("/objects/pets/list/page/param", "p", "/objects/pets/list/page/param", "not used by kind next_url"),
+        ("/objects/pets/list/page/header", "X", "/objects/pets/list/page/at", "not both"),
+        ("/objects/pets/list/page/size", 0, "/objects/pets/list/page/size", "1 to 1000000"),
+        ("/objects/pets/list/page/size", "ten", "/objects/pets/list/page/size", "whole number"),
+        ("/objects/pets/list/page/tie", "/id", "/objects/pets/list/page/tie", "not supported yet"),
+        ("/errors", [{"when": {}, "do": "retry"}], "/errors/0/when", "needs a condition"),
+        ("/errors", [{"when": {"status": 404}, "do": "skip_record"}], "/errors/0/do", "not supported yet"),
+        ("/errors", [{"when": {"status": "teapot"}, "do": "fail"}], "/errors/0/when/status", "no status"),
+        (
+            "/errors",
+            [{"when": {"status": 404, "matches": "x"}, "do": "fail"}],
+            "/errors/0/when/matches",
+            "not supported",
+        ),
+        ("/defaults/headers", {"X Y": "1"}, "/defaults/headers/X Y", "no header name"),
+        ("/defaults/headers", {"X-Y": "1\n2"}, "/defaults/headers/X-Y", "control character"),
+        ("/config", {"token": {}}, "/secret/token", "one name has one value"),
+        ("/config", {"region": {"default": "x", "enum": ["eu"]}}, "/config/region/default", "accepted: eu"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(path: str, value: Any, pointer: str, text: str) -> None:
+    found = problems(changed(path, value))
+    assert text in found.get(pointer, f"nothing at {pointer}, but {found}")
+
+
+def test_a_page_size_of_odata_may_not_be_top() -> None:
+    page = {"kind": "odata", "size_param": "$top"}
+    assert (
+        "limits the whole answer"
+        in problems(changed("/objects/pets/list/page", page))["/objects/pets/list/page/size_param"]
+    )
+
+
+def test_every_problem_is_listed_at_once() -> None:
+    document = changed("/objects/pets/list/page", {"kind": "page", "colour": 1}) | {"key": "NO", "limits": []}
+    assert problems(document).keys() == {
+        "/key",
+        "/limits",
+        "/objects/pets/list/page/colour",
+        "/objects/pets/list/page/param",
+    }
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "key: 1\nkey: 2", "\t", "", "{", "? [a]\n: b"])
+def test_text_that_is_no_document_is_refused(text: str) -> None:
+    with pytest.raises(ConnectorInvalidError):
+        parse_document(text)
+
+
+def test_a_date_stays_text() -> None:
+    assert parse_document("verified: {date: 2026-11-22}")["verified"] == {"date": "2026-11-22"}
+
+
+TEMPLATED = changed("/base_url", "https://{config.subdomain}.pets.test/{config.region}") | {
+    "config": {"subdomain": {}, "region": {"default": "eu", "enum": ["eu", "us"]}},
+}
+
+
+def test_settings_are_sorted_into_config_and_secrets_with_defaults() -> None:
+    settings = resolve_settings(load_connector(TEMPLATED), {"subdomain": "acme", "token": "t", "other": "x"})
+    assert settings.config == {"subdomain": "acme", "region": "eu"}
+    assert settings.secrets == {"token": "t"}
+    assert "'t'" not in repr(settings)
+    assert render_base_url(load_connector(TEMPLATED), settings.config) == "https://acme.pets.test/eu"
+
+
+def test_every_setting_that_is_missing_or_wrong_is_named() -> None:
+    with pytest.raises(SettingsInvalidError) as caught:
+        resolve_settings(load_connector(TEMPLATED), {"region": "mars"})
+    assert {each.pointer: each.message for each in caught.value.problems} == {
+        "/subdomain": "is required",
+        "/region": "accepted: eu, us",
+        "/token": "is required",
+    }
+
+
+@pytest.mark.parametrize("value", ["evil.test/", "evil.test#", "a@b", "..", "a b", "a?b", "a:1", "é"])
+def test_a_setting_cannot_leave_its_place_in_the_base_url(value: str) -> None:
+    with pytest.raises(SettingsInvalidError):
+        resolve_settings(load_connector(TEMPLATED), {"subdomain": value, "token": "t"})
+
+
+@pytest.mark.parametrize(
+    "value", ["ftp://x", "x", "https://", "https://u:p@x", "https://x?a", "https://x#a", "https://x:y"]
+)
+def test_a_base_url_given_by_an_instance_must_be_one(value: str) -> None:
+    document = changed("/base_url", "{config.base_url}") | {"config": {"base_url": {}}}
+    with pytest.raises(SettingsInvalidError):
+        resolve_settings(load_connector(document), {"base_url": value, "token": "t"})
