@@ -255,19 +255,23 @@ def find_checkpoint(conn: Connection, slice_id: int, claim_number: int) -> int |
     return None if row is None else int(row["checkpoint"])
 
 
-def reserve_calls(conn: Connection, slice_id: int, claim_number: int, *, made: int, wanted: int) -> bool:
-    """Report `made` calls and reserve `wanted` more before they are made; False when the claim is lost.
+def reserve_calls(
+    conn: Connection, slice_id: int, claim_number: int, checkpoint: int, *, made: int, wanted: int
+) -> bool:
+    """Report `made` calls and reserve `wanted` more before they are made, once: it counts as a checkpoint.
 
-    The table's check constraint keeps the reservation at or below apiLimit whatever the caller computes.
+    False when the claim is lost, or when this checkpoint stands already (ask `find_checkpoint`). The table's check
+    constraint keeps the reservation at or below apiLimit whatever the caller computes.
     """
     row = conn.execute(
-        "with held as (update slices set calls_held = greatest(0, calls_held - %(made)s) + %(wanted)s"
-        " where id = %(slice)s and claim = %(claim)s returning job_id, run_number),"
+        "with held as (update slices set calls_held = greatest(0, calls_held - %(made)s) + %(wanted)s,"
+        " checkpoint = checkpoint + 1 where id = %(slice)s and claim = %(claim)s and checkpoint = %(checkpoint)s"
+        " and lease_expires_at is not null returning job_id, run_number),"
         " run as (update runs set calls_reserved = calls_reserved + %(wanted)s from held"
         " where runs.job_id = held.job_id and runs.number = held.run_number returning 1),"
         " job as (update jobs set call_count = call_count + %(made)s from held where jobs.id = held.job_id returning 1)"
         " select 1 as kept from run, job",
-        {"slice": slice_id, "claim": claim_number, "made": made, "wanted": wanted},
+        {"slice": slice_id, "claim": claim_number, "checkpoint": checkpoint, "made": made, "wanted": wanted},
     ).fetchone()
     return row is not None
 

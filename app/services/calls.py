@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from app.db import slices
+from app.db.pool import Connection
 from app.db.runs import Run
 from app.db.slices import Claim
 from app.domain.budgets import block_size
@@ -46,14 +47,19 @@ class CallBudget:
         wanted = self.wanted(left)
         if wanted == 0:
             return False
-        claim, made = self._claim, self.made
-        kept = self._lease.persist(
-            lambda conn: slices.reserve_calls(conn, claim.slice_id, claim.number, made=made, wanted=wanted)
-        )
-        if not kept:
+        if not self._lease.persist(lambda conn: self._send(conn, wanted)):
             raise LostClaimError("The slice was taken over while calls were being reserved.")
+        self._lease.checkpoint += 1
         self.reported(wanted)
         return True
+
+    def _send(self, conn: Connection, wanted: int) -> bool:
+        """True once the reservation stands, by this statement or by one whose reply was lost."""
+        claim, number = self._claim, self._lease.checkpoint
+        return (
+            slices.reserve_calls(conn, claim.slice_id, claim.number, number, made=self.made, wanted=wanted)
+            or slices.find_checkpoint(conn, claim.slice_id, claim.number) == number + 1
+        )
 
     def wanted(self, left: int | None = None) -> int:
         """How many calls to reserve with the next statement; 0 while enough are held or nothing is left."""

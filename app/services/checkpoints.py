@@ -40,7 +40,6 @@ class Checkpoints:
         self._calls = calls
         self._every_s = every_s
         self._lease_s = lease_s
-        self._number = claim.checkpoint
         self._sequence = claim.sequence
         self._page_count = 0
         self._next_at = time.monotonic() + min(FIRST_AFTER_S, every_s)
@@ -85,7 +84,7 @@ class Checkpoints:
             vendor_total=self.vendor_total,
         )
         self._advance(progress)
-        self._number += 1
+        self._lease.checkpoint += 1
         self._sequence += len(segments)
         self._output.committed()
         self._calls.reported(progress.calls_wanted)
@@ -104,11 +103,11 @@ class Checkpoints:
         self._lease.note(standing, asked_at)
 
     def _send(self, conn: Connection, progress: Progress) -> Standing | None:
-        claim, lease_s = self._claim, self._lease_s
+        claim, number, lease_s = self._claim, self._lease.checkpoint, self._lease_s
         standing = slices.advance(
-            conn, claim.slice_id, claim.number, self._number, progress, sequence=self._sequence, lease_s=lease_s
+            conn, claim.slice_id, claim.number, number, progress, sequence=self._sequence, lease_s=lease_s
         )
-        if standing is None and slices.find_checkpoint(conn, claim.slice_id, claim.number) == self._number + 1:
+        if standing is None and slices.find_checkpoint(conn, claim.slice_id, claim.number) == number + 1:
             return slices.renew(conn, claim.slice_id, claim.number, lease_s=lease_s)
         return standing
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from app.db import slices
 from app.db.pool import Connection, Database
 from app.db.slices import Claim, Standing
+from app.domain.jobs import JobStatus
 from app.errors import DatabaseUnavailableError, LostClaimError
 
 _LOOK_S = 2.0
@@ -37,8 +38,10 @@ class Lease:
         self._stopping_since: float | None = None
         self._looked_at = 0.0
         self._ends_at = 0.0
+        self.checkpoint = claim.checkpoint
+        """Statements of holders that stand. Each carries this number, so that a repeated one does nothing twice."""
         self.others_wait = False
-        self.is_cancelled = False
+        self.is_cancelled = claim.job_status is JobStatus.CANCELLATION_PENDING
         self.is_lost = False
         self.extend_from(time.monotonic())
 
