@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Raw
 
+from app.storage.chunks import headed
 from app.storage.columns import LONE_VALUE, path_of
 from app.storage.csv_cells import Cell, cell, guarded, guarded_cell, header_row
 from app.storage.json_text import UNDECODABLE, decoded, is_object, mended
@@ -44,7 +45,9 @@ class CsvRows:
 
     def render(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """The header row, then the rows of each block of whole lines."""
-        yield self.header()
+        return headed(self.header(), self._all_rows(blocks))
+
+    def _all_rows(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         for block in blocks:
             for piece in pieces_of_lines(block, _PIECE_BYTES):
                 for part in _parts(piece, max(_MOST_CELLS // len(self._names), 1)):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from app.domain.segments import Segment, column_union, etag, total_plain_bytes, total_records
 from app.storage import deflate
+from app.storage.chunks import headed
 from app.storage.columns import ColumnScanner
 from app.storage.csv_rows import CsvRows
 from app.storage.gzip_member import byte_copy_length, one_member, packed_on_the_fly
@@ -71,7 +72,8 @@ def render(
     lines = iter_plain(store, segments)
     if fmt == "jsonl":
         return _answer(fmt, segments, None, lines, total_plain_bytes(segments))
-    return _answer(fmt, segments, compress, _json_array(lines, total_plain_bytes(segments)), _array_length(segments))
+    array = headed(b"[", _array_rest(lines, total_plain_bytes(segments)))
+    return _answer(fmt, segments, compress, array, _array_length(segments))
 
 
 def scan_columns(store: ObjectStore, segments: Sequence[Segment]) -> tuple[str, ...]:
@@ -125,10 +127,9 @@ def _array_length(segments: Sequence[Segment]) -> int:
     return total_plain_bytes(segments) + 1 if total_records(segments) else 2
 
 
-def _json_array(lines: Iterator[bytes], plain_bytes: int) -> Iterator[bytes]:
-    """`[a,b,...]`: records never contain a raw newline, so each one closes a record."""
+def _array_rest(lines: Iterator[bytes], plain_bytes: int) -> Iterator[bytes]:
+    """`a,b,...]`: records never contain a raw newline, so each one closes a record."""
     seen = 0
-    yield b"["
     for piece in lines:
         seen += len(piece)
         yield (piece[:-1] if seen == plain_bytes else piece).replace(b"\n", b",")

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 
 from app.domain.segments import Segment, combined_crc32, total_plain_bytes
+from app.storage.chunks import headed
 from app.storage.deflate import EMPTY_FINAL_BLOCK, crc32, full_flush, packer
 from app.storage.objects import ObjectStore
 from app.storage.reading import iter_segment, iter_stored
@@ -21,7 +22,10 @@ def one_member(store: ObjectStore, segments: Sequence[Segment]) -> Iterator[byte
 
     Segments that lie plain are packed on the way. Only lengths are checked here; the checksum is for the client.
     """
-    yield _HEADER
+    return headed(_HEADER, _packed_segments(store, segments))
+
+
+def _packed_segments(store: ObjectStore, segments: Sequence[Segment]) -> Iterator[bytes]:
     for segment in segments:
         if segment.encoding == "deflate":
             yield from iter_stored(store, segment)
@@ -49,8 +53,7 @@ def packed_on_the_fly(chunks: Iterable[bytes]) -> Iterator[bytes]:
             plain_bytes += len(chunk)
             yield chunk
 
-    yield _HEADER
-    yield from _run(counted())
+    yield from headed(_HEADER, _run(counted()))
     yield EMPTY_FINAL_BLOCK + _trailer(checksum, plain_bytes)
 
 

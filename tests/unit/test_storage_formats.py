@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from isal import isal_zlib
 
 from app.domain.segments import Encoding, Segment
-from app.errors import StorageError
+from app.errors import ObjectMissingError, StorageError
 from app.storage.formats import Compression, Format, Rendered, render, scan_columns
 from app.storage.gzip_member import one_member
 from app.storage.segments import SegmentBuilder
@@ -164,6 +164,15 @@ def test_damage_breaks_the_answer_off() -> None:
         for compress in (None, "gzip"):
             with pytest.raises(StorageError, match=segments[1].object_key):
                 b"".join(render(store, segments, fmt, compress).chunks)
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("compress", [None, "gzip"])
+def test_store_that_fails_at_once_fails_at_the_first_chunk(fmt: Format, compress: Compression | None) -> None:
+    store, segments = store_of([{"a": 1}])
+    store.objects.clear()
+    with pytest.raises(ObjectMissingError):
+        next(render(store, segments, fmt, compress).chunks)
 
 
 def test_no_chunk_grows_with_the_number_of_records() -> None:
