@@ -54,6 +54,11 @@ class Checkpoints:
         return time.monotonic() >= self._next_at
 
     @property
+    def is_any_committed(self) -> bool:
+        """True where this leg has made progress that counts."""
+        return self.committed != self._claim.position
+
+    @property
     def has_news(self) -> bool:
         """True where something was fetched since the last commit."""
         return self._page_count > 0 or self._output.record_count > 0
@@ -119,7 +124,8 @@ class Checkpoints:
         cannot be asked, the orphan sweep finds them later.
         """
         self.position = self.committed
-        keys = self._output.stored_keys()
+        self._page_count = 0
+        keys = self._output.discard()
         if not keys:
             return
         with contextlib.suppress(TransientError, StorageError), self._db.connection() as conn:

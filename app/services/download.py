@@ -26,7 +26,6 @@ from app.errors import (
     BrokerUnavailableError,
     ConfigError,
     DatabaseUnavailableError,
-    HaulageError,
     LostClaimError,
     StorageError,
     TransientError,
@@ -54,6 +53,7 @@ def run_leg(ctx: Context, slice_id: int, *, worker_id: int | None, is_stopping: 
     Never raises for what vendors, stores or databases do: those end in the rows. A PostgreSQL that stays away ends
     the leg; the lease runs out and somebody goes on from the last checkpoint.
     """
+    claimed_at = time.monotonic()
     try:
         with ctx.db.connection() as conn:
             claim = slices.claim(conn, slice_id, worker_id=worker_id, lease_s=ctx.settings.lease_s)
@@ -63,15 +63,15 @@ def run_leg(ctx: Context, slice_id: int, *, worker_id: int | None, is_stopping: 
     if claim is None:
         return
     with structlog.contextvars.bound_contextvars(job=claim.job_id, run=claim.run_number, claim=claim.number):
-        _work(ctx, claim, is_stopping)
+        _work(ctx, claim, claimed_at, is_stopping)
 
 
-def _work(ctx: Context, claim: Claim, is_stopping: Callable[[], bool]) -> None:
+def _work(ctx: Context, claim: Claim, claimed_at: float, is_stopping: Callable[[], bool]) -> None:
     try:
         if claim.crash_count >= ctx.settings.crash_tries:
             _abort_unplanned(ctx, claim, StopReason.CRASHES, _crash_text(claim))
             return
-        plan = load_plan(ctx, claim)
+        leg = Leg(ctx, claim, load_plan(ctx, claim), claimed_at, is_stopping)
     except InstanceGoneError as error:
         _abort_unplanned(ctx, claim, StopReason.INSTANCE_GONE, error.message)
     except ConfigError as error:
@@ -79,7 +79,7 @@ def _work(ctx: Context, claim: Claim, is_stopping: Callable[[], bool]) -> None:
     except (DatabaseUnavailableError, LostClaimError) as error:
         log.warning("leg.given_up", reason=error.message)
     else:
-        Leg(ctx, claim, plan, is_stopping).run()
+        leg.run()
 
 
 def _crash_text(claim: Claim) -> str:
@@ -91,11 +91,17 @@ def _crash_text(claim: Claim) -> str:
 
 
 def _abort_unplanned(ctx: Context, claim: Claim, reason: StopReason, detail: str) -> None:
+    """End the run before anything of it was done in this leg; a cancel that was asked meanwhile wins."""
     try:
         with ctx.db.transaction() as conn:
-            if slices.is_held_by(conn, claim.slice_id, claim.number):
-                finish_run(ctx, conn, claim.job_id, JobStatus.ABORTED, reason, detail)
-                log.info("job.aborted", stop_reason=reason.value, detail=detail)
+            job = jobs.get_for_worker(conn, claim.job_id, lock=True)
+            if not slices.is_held_by(conn, claim.slice_id, claim.number):
+                return
+            if job.status is JobStatus.CANCELLATION_PENDING:
+                ended = finish_run(ctx, conn, job.id, *_CANCELLED)
+            else:
+                ended = finish_run(ctx, conn, job.id, JobStatus.ABORTED, reason, detail)
+            log.info("job.ended", status=ended.status.value, stop_reason=reason.value, detail=detail)
     except TransientError as error:
         log.warning("leg.given_up", reason=error.message)
 
@@ -108,12 +114,15 @@ def _text_of(failed: Failed) -> str:
 class Leg:
     """The loop over pages. One thread, one slice."""
 
-    def __init__(self, ctx: Context, claim: Claim, plan: Plan, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, ctx: Context, claim: Claim, plan: Plan, claimed_at: float, is_stopping: Callable[[], bool]
+    ) -> None:
+        """Raises DatabaseUnavailableError."""
         settings = ctx.settings
         self._ctx = ctx
         self._claim = claim
         self._plan = plan
-        self._lease = Lease(ctx.db, claim, lease_s=settings.lease_s, is_stopping=is_stopping)
+        self._lease = Lease(ctx.db, claim, claimed_at=claimed_at, lease_s=settings.lease_s, is_stopping=is_stopping)
         self._calls = CallBudget(self._lease, claim, plan.run)
         self._output = Output(ctx.store, claim, encoding=settings.segment_encoding, columns=self._known_columns())
         self._checkpoints = Checkpoints(
@@ -129,6 +138,8 @@ class Leg:
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
         self._records_left = plan.run.records_left
         self._tries = claim.try_count
+        self._is_refreshed = False
+        """The credentials were read anew since the vendor last accepted them."""
         self._began_at = time.monotonic()
 
     def _known_columns(self) -> list[str] | None:
@@ -140,18 +151,24 @@ class Leg:
     def run(self) -> None:
         """Fetch until something ends the leg, and leave the slice in a state from which anybody can go on."""
         try:
-            while self._step():
-                pass
+            self._until_over()
         except LostClaimError as error:
             log.info("leg.lost_claim", reason=error.message)
             self._checkpoints.abandon(self._ctx.store)
         except DatabaseUnavailableError as error:
             log.warning("leg.given_up", reason=error.message)
+
+    def _until_over(self) -> None:
+        try:
+            while self._step():
+                pass
+        except DatabaseUnavailableError:
+            raise
         except TransientError as error:
             self._storage_failed(error)
         except StorageError as error:
             self._checkpoints.abandon(self._ctx.store)
-            self._finish(JobStatus.ABORTED, StopReason.CONFIG, f"The storage refuses: {error.message}")
+            self._end(JobStatus.ABORTED, StopReason.CONFIG, f"The storage refuses: {error.message}")
 
     def _step(self) -> bool:
         """Do the next thing; False once the slice is handed back or the run has ended."""
@@ -192,6 +209,7 @@ class Leg:
 
     def _accept(self, got: GotPage, position: Position) -> bool:
         self._tries = 0
+        self._is_refreshed = False
         # A vendor that lost records since may answer a shorter page than the one that was left half delivered.
         available = 0 if got.next.is_discarded else max(0, got.page.count - position.skip)
         take = available if self._records_left is None else min(available, self._records_left)
@@ -223,13 +241,22 @@ class Leg:
             if self._shrink(position, verdict):
                 return True
             action = verdict.otherwise
-        if action is Action.REFRESH_AUTH and self._tries == 0:
-            self._tries = 1
-            self._plan.reload_credentials(self._ctx)
-            return True
+        if action is Action.REFRESH_AUTH and not self._is_refreshed:
+            return self._refresh()
         if action in {Action.RETRY, Action.WAIT}:
             return self._try_again(verdict, failed)
         return self._vendor_refused(failed)
+
+    def _refresh(self) -> bool:
+        """Somebody may have renewed the instance's credentials while this leg ran."""
+        self._is_refreshed = True
+        try:
+            self._plan.reload_credentials(self._ctx)
+        except InstanceGoneError as error:
+            return self._finish(JobStatus.ABORTED, StopReason.INSTANCE_GONE, error.message)
+        except ConfigError as error:
+            return self._finish(JobStatus.ABORTED, StopReason.CONFIG, error.message)
+        return True
 
     def _shrink(self, position: Position, verdict: Verdict) -> bool:
         """Go on with smaller pages at the same record. The records of the page that are delivered must fit in one."""
@@ -247,11 +274,11 @@ class Leg:
         if isinstance(decision, GiveUp):
             return self._vendor_refused(failed, tries=decision.tries)
         self._save()
-        if decision.is_short:
-            self._lease.wait(decision.wait_s)
+        left_s = self._lease.wait(decision.wait_s) if decision.is_short else decision.wait_s
+        if left_s == 0 or self._lease.is_cancelled:
             return True
         text = _text_of(failed)
-        return self._snooze(decision.wait_s, f"Vendor: {text}", text)
+        return self._snooze(left_s, f"Vendor: {text}", text)
 
     def _vendor_refused(self, failed: Failed, *, tries: int = 0) -> bool:
         after = f" ({tries} tries without progress)" if tries else ""
@@ -260,25 +287,17 @@ class Leg:
     def _storage_failed(self, error: TransientError) -> None:
         """The store did not take a segment: nothing since the last commit counts, and the position is tried again."""
         self._checkpoints.abandon(self._ctx.store)
-        tries = self._claim.try_count + 1
+        tries = 1 if self._checkpoints.is_any_committed else self._claim.try_count + 1
         decision = decide(self._policy, tries, error.retry_after_s, self._dice)
-        try:
-            if isinstance(decision, GiveUp):
-                text = f"The storage failed {tries} times without progress: {error.message}"
-                self._end(JobStatus.ABORTED, StopReason.CONFIG, text)
-            else:
-                self._hand_back(
-                    HandBack(
-                        decision.wait_s,
-                        tries,
-                        wait_reason=f"Storage: {error.message}",
-                        last_error=error.message,
-                    )
-                )
-            with self._ctx.db.connection() as conn:
-                jobs.schedule_orphan_sweep(conn, self._claim.job_id, in_s=self._ctx.settings.lease_s)
-        except HaulageError as second:
-            log.warning("leg.given_up", reason=second.message)
+        if isinstance(decision, GiveUp):
+            text = f"The storage failed {tries} times without progress: {error.message}"
+            self._end(JobStatus.ABORTED, StopReason.CONFIG, text)
+        else:
+            reason = f"Storage: {error.message}"
+            self._hand_back(HandBack(decision.wait_s, tries, wait_reason=reason, last_error=error.message))
+        # An object whose write failed may be there all the same.
+        with self._ctx.db.connection() as conn:
+            jobs.schedule_orphan_sweep(conn, self._claim.job_id, in_s=self._ctx.settings.lease_s)
 
     # How a leg ends --------------------------------------------------------------------------------------------------
 
@@ -329,16 +348,14 @@ class Leg:
     def _end(self, status: JobStatus, reason: StopReason, detail: str) -> None:
         """One transaction; after a doubtful COMMIT it is tried again and finds the slice fenced if the first stands."""
 
-        def end(conn: Connection) -> None:
+        def end(conn: Connection) -> JobStatus:
             with conn.transaction():
                 job = jobs.get_for_worker(conn, self._claim.job_id, lock=True)
                 if not slices.is_held_by(conn, self._claim.slice_id, self._claim.number):
                     raise LostClaimError("The run has ended already, or somebody else holds the slice.")
                 slices.settle_calls(conn, self._claim.slice_id, made=self._calls.made, unused=self._calls.held)
                 if job.status is JobStatus.CANCELLATION_PENDING:
-                    finish_run(self._ctx, conn, job.id, *_CANCELLED)
-                else:
-                    finish_run(self._ctx, conn, job.id, status, reason, detail)
+                    return finish_run(self._ctx, conn, job.id, *_CANCELLED).status
+                return finish_run(self._ctx, conn, job.id, status, reason, detail).status
 
-        self._lease.persist(end)
-        log.info("job.ended", status=status.value, stop_reason=reason.value)
+        log.info("job.ended", status=self._lease.persist(end).value, stop_reason=reason.value)

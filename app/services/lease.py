@@ -29,7 +29,10 @@ class Lease:
     Renewed by the thread that works, never by a thread beside it: a worker that hangs must lose its lease.
     """
 
-    def __init__(self, db: Database, claim: Claim, *, lease_s: float, is_stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self, db: Database, claim: Claim, *, claimed_at: float, lease_s: float, is_stopping: Callable[[], bool]
+    ) -> None:
+        """`claimed_at`: when the claim was asked for, by the monotonic clock."""
         self._db = db
         self._claim = claim
         self._lease_s = lease_s
@@ -43,7 +46,7 @@ class Lease:
         self.others_wait = False
         self.is_cancelled = claim.job_status is JobStatus.CANCELLATION_PENDING
         self.is_lost = False
-        self.extend_from(time.monotonic())
+        self.extend_from(claimed_at)
 
     def extend_from(self, asked_at: float) -> None:
         """The database prolonged the lease by a statement that was sent at `asked_at` (monotonic)."""
@@ -113,9 +116,10 @@ class Lease:
             return False
         return not self.is_stopping or time.monotonic() - (self._stopping_since or 0.0) < _DRAIN_GRACE_S
 
-    def wait(self, seconds: float) -> None:
-        """Wait a little, as long as nobody asks us to stop. Raises LostClaimError."""
+    def wait(self, seconds: float) -> float:
+        """Wait a little, as long as nobody asks us to stop. Returns the seconds left then. Raises LostClaimError."""
         until = time.monotonic() + seconds
-        while not self.is_stopping and (left := until - time.monotonic()) > 0:
+        while (left := until - time.monotonic()) > 0 and not self.is_stopping:
             self.check()
             time.sleep(min(left, _STEP_S))
+        return max(0.0, left)

@@ -76,6 +76,9 @@ class Output:
         self.record_count = 0
         self.plain_bytes = 0
 
-    def stored_keys(self) -> list[str]:
-        """Keys of objects that were stored and are not committed."""
-        return [segment.object_key for segment in self._stored]
+    def discard(self) -> list[str]:
+        """Forget what is not committed. Returns the keys of the objects that were stored for it."""
+        keys = [segment.object_key for segment in self._stored]
+        self.committed()
+        self._builder = self._new_builder()
+        return keys
