@@ -35,6 +35,8 @@ def parse(header: str | None) -> Credentials:
 
 def require_platform_caller() -> None:
     """Hook of blueprints about instances and elements: User and Organization, an Element token may come along."""
+    if request.method == "OPTIONS":
+        return  # a browser's preflight carries no credentials
     credentials = parse(request.headers.get("Authorization"))
     if credentials.organisation is None:
         raise UnauthorizedError(f"This call needs the Organization part: send {_FORM}.")
@@ -43,6 +45,8 @@ def require_platform_caller() -> None:
 
 def require_element_caller() -> None:
     """Hook of blueprints about an instance's data: User and Element; Organization may come along."""
+    if request.method == "OPTIONS":
+        return
     credentials = parse(request.headers.get("Authorization"))
     if credentials.element is None:
         raise UnauthorizedError(f"This call needs an Element token: send {_FORM}.")

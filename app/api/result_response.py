@@ -1,6 +1,6 @@
 """A result as an HTTP answer: streamed in flat memory, without a database connection.
 
-The first block is read before the headers go out, so that a store that fails at once is an error with a status. A
+The first blocks are read before the headers go out, so that a store that fails at once is an error with a status. A
 failure later breaks the connection: a short file must never look like a whole one.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Literal, cast
 
 import structlog
@@ -25,6 +25,8 @@ from app.storage.reading import iter_plain
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _LONGEST_NOTICE = 1000
+_PEELED = 2
+"""Chunks read ahead of the headers: the first may be a mere frame (`[`, a gzip or CSV header)."""
 _log = structlog.get_logger(__name__)
 
 
@@ -88,16 +90,16 @@ def _without_body(rendered: Rendered, status: int, headers: dict[str, str]) -> R
 
 def _streamed(chunks: Iterator[bytes], headers: dict[str, str], job_id: int) -> Response:
     try:
-        first = next(chunks, b"")
+        first = list(islice(chunks, _PEELED))
     except BaseException:
         _close(chunks)
         raise
     return Response(_guarded(first, chunks, job_id, g.request_id), headers=headers, direct_passthrough=True)
 
 
-def _guarded(first: bytes, chunks: Iterator[bytes], job_id: int, request_id: str) -> Iterator[bytes]:
+def _guarded(first: list[bytes], chunks: Iterator[bytes], job_id: int, request_id: str) -> Iterator[bytes]:
     try:
-        yield from chain((first,) if first else (), chunks)
+        yield from chain(first, chunks)
     except HaulageError as error:
         # Raising on makes the server break the connection off.
         _log.error("result.broken_off", job_id=job_id, request_id=request_id, text=error.message)
