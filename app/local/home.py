@@ -34,7 +34,7 @@ class Home:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o711)  # the servers' account passes through it
-            self.logs.mkdir(exist_ok=True)
+            self.logs.mkdir(mode=0o700, exist_ok=True)
             self._guard = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise LocalError(f"{self.folder} cannot be used: {error.strerror}. Set HAULAGE_HOME to another.") from error
@@ -79,7 +79,7 @@ class Home:
         """Forget all data, keep the folder."""
         for path in (self.server_folder("postgres"), self.server_folder("valkey"), self.storage, self.logs):
             shutil.rmtree(path, ignore_errors=True)
-        self.logs.mkdir()
+        self.logs.mkdir(mode=0o700)
 
     def settings(self) -> dict[str, str]:
         """The kept settings; what is missing is made and written down."""

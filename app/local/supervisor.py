@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from app.local import kept
 
 _TICK_S = 0.2
-_FIRST_PAUSE_S = 0.5
+_FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 15.0
 _STEADY_S = 20.0
 """A process that lived this long is started again at once."""

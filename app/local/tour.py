@@ -52,6 +52,6 @@ def tour(api_url: str, sandbox_url: str, tenant: Tenant) -> str:
     # a bulk download, its state, its file
     JOB=$(curl -s $API/bulk/download -H "$AUTH" -H 'Content-Type: application/json' \\
       -d '{job}' | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
-    curl -s $API/bulk/$JOB/status -H "$AUTH"
+    curl -s $API/bulk/$JOB/status -H "$AUTH"; echo    # until "jobStatus" is "COMPLETED"
     curl -s $API/bulk/$JOB/records -H "$AUTH" | head -3
 """

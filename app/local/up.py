@@ -22,6 +22,9 @@ def main() -> int:
     except HaulageError as error:
         print(f"\nHaulage did not start: {error.message}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"\nHaulage did not start: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -28,6 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HaulageError as error:
         print(f"\nThe demo failed: {error.message}", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130

@@ -14,7 +14,7 @@ def evidence_lines(result: Download, found: Comparison, *, vendor_calls: int, ki
         ("records", f"{found.file_count:,} in the file, {found.source_count:,} in the source"),
         ("duplicates, missing", f"{found.duplicate_count}, {found.missing_count}"),
         ("pages", f"{metadata.get('pageCount', '?')}"),
-        ("vendor calls", f"{metadata['totalApiCallCount']} counted by the job, {vendor_calls} in the vendor's own log"),
+        ("vendor calls", _calls(metadata["totalApiCallCount"], vendor_calls)),
         ("worker killed", f"{kills} times" if kills else "no (make demo-kill does)"),
         ("callback", f"{result.callback_id}: {result.callback['status']}, both signatures good"),
         ("job", f"{result.job_s:.1f} s from submission to the end, {rate:,.0f} records/s"),
@@ -27,3 +27,9 @@ def evidence_lines(result: Download, found: Comparison, *, vendor_calls: int, ki
     if found.exact:
         return [*lines, f"\nExact: all {found.source_count:,} records, every field, once, in order."]
     return [*lines, "\nNOT exact: the file is not the source."]
+
+
+def _calls(committed: int, logged: int) -> str:
+    """A crash loses the calls since the last checkpoint; their pages are asked for again."""
+    again = f", {logged - committed} of them made again after a crash" if logged > committed else ""
+    return f"{committed} committed by the job, {logged} in the vendor's own log{again}"
