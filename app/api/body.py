@@ -61,7 +61,7 @@ def read_json(req: Request) -> Any:
 
 def invalid_input(messages: Any, given: Any, hidden: frozenset[str] = frozenset()) -> InvalidInputError:
     """Schema messages (nested by field) as one error. Values of `hidden` fields are not shown."""
-    found = list(_flatten(messages, ()))
+    found = _flatten(messages, given, ())
     texts = []
     for path, text in found:
         name = ".".join(path) or "body"
@@ -71,15 +71,19 @@ def invalid_input(messages: Any, given: Any, hidden: frozenset[str] = frozenset(
     return InvalidInputError(" ".join(texts), field="/" + "/".join(found[0][0]))
 
 
-def _flatten(messages: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
-    if isinstance(messages, Mapping):
-        return [
-            found
-            for name, inner in messages.items()
-            for found in _flatten(inner, path if name in {"_schema", "key", "value"} else (*path, str(name)))
-        ]
-    texts = messages if isinstance(messages, list) else [messages]
-    return [(path, str(text)) for text in texts]
+def _flatten(messages: Any, given: Any, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
+    if not isinstance(messages, Mapping):
+        texts = messages if isinstance(messages, list) else [messages]
+        return [(path, str(text)) for text in texts]
+    # marshmallow keeps messages about a whole object under "_schema" and those about a mapping's entry under "key" and
+    # "value"; neither is a step of the path.
+    is_entry = not isinstance(_at(given, path), Mapping)
+    marks = {"_schema", "key", "value"} if is_entry and path else {"_schema"}
+    return [
+        found
+        for name, inner in messages.items()
+        for found in _flatten(inner, given, path if name in marks else (*path, str(name)))
+    ]
 
 
 def _at(given: Any, path: tuple[str, ...]) -> Any:

@@ -9,9 +9,13 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, validates_sche
 
 from app.api.fields import INT32, array_of_texts, text, whole_number
 
+_ELEMENT_ACCEPTED = "an object with an element's key or id is accepted."
+
 
 class ElementNameSchema(Schema):
     """An element by key or id."""
+
+    error_messages = {"type": _ELEMENT_ACCEPTED}  # noqa: RUF012 - marshmallow's name for it
 
     class Meta:
         unknown = EXCLUDE
@@ -68,9 +72,7 @@ class NewInstanceSchema(ElementInstanceSchema):
     """The body of `POST /instances`."""
 
     element = fields.Nested(
-        ElementNameSchema,
-        required=True,
-        error_messages={"required": 'is missing; {"key": "…"} is accepted.', "type": 'accepted: {"key": "…"}.'},
+        ElementNameSchema, required=True, error_messages=dict.fromkeys(("required", "null"), _ELEMENT_ACCEPTED)
     )
 
 

@@ -176,7 +176,8 @@ def _settings(
     """The settings with masks replaced by what they hide, checked against the connector and the address policy."""
     hidden = connector.secret_names | {SIGNATURE_KEY}
     wanted = {name: old.get(name) if value == MASK and name in hidden else value for name, value in given.items()}
-    settings = resolve_settings(connector, {name: _as_text(value) for name, value in wanted.items()})
+    texts = {name: _as_text(value) for name, value in wanted.items() if value is not None}
+    settings = resolve_settings(connector, texts)
     ctx.addresses.check_url(render_base_url(connector, settings.config))
     key = wanted.get(SIGNATURE_KEY)
     if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
