@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import structlog
 
 from app.db import idempotency, jobs, segments, workers
-from app.db.pool import Connection
 from app.domain.segments import SegmentKey, job_prefix
 from app.errors import StorageError, TransientError
 from app.services.context import Context
@@ -20,7 +17,9 @@ _BATCH = 100
 def sweep_files(ctx: Context) -> int:
     """Drop the segment rows of jobs whose retention is over; the orphan sweep removes the objects. Returns how many."""
     count = 0
-    for job_id in _ids(ctx, jobs.find_expired):
+    with ctx.db.connection() as conn:
+        expired = jobs.find_expired(conn, _BATCH)
+    for job_id in expired:
         with ctx.db.transaction() as conn:
             job = jobs.get_for_worker(conn, job_id, lock=True)
             if job.files_expire_at is None or job.files_expire_at > ctx.now() or not job.status.is_terminal:
@@ -34,35 +33,41 @@ def sweep_files(ctx: Context) -> int:
 def sweep_orphans(ctx: Context) -> int:
     """Remove objects without a row that nobody can commit any more. Returns how many."""
     count = 0
-    for job_id in _ids(ctx, jobs.find_orphan_sweeps):
+    with ctx.db.connection() as conn:
+        due = jobs.find_orphan_sweeps(conn, _BATCH)
+    for job_id, due_at in due:
         try:
             count += _sweep_orphans_of(ctx, job_id)
         except (TransientError, StorageError) as error:
             log.warning("orphans.not_swept", job=job_id, reason=error.message)
             continue
         with ctx.db.connection() as conn:
-            jobs.finish_orphan_sweep(conn, job_id)
+            jobs.finish_orphan_sweep(conn, job_id, due_at)
     return count
 
 
 def _sweep_orphans_of(ctx: Context, job_id: int) -> int:
     # The order matters. Objects first: one that is written later is not on the list. Then the claims that may still
     # commit one of them. Rows last: what such a claim has committed meanwhile, or any earlier one, has its row by now.
+    unfinished = ctx.store.unfinished(job_prefix(job_id))
     objects = list(ctx.store.list(job_prefix(job_id)))
     with ctx.db.connection() as conn:
         writing = segments.find_claims(conn, job_id)
         rows = segments.find_keys(conn, job_id)
     orphans = [key for key in objects if key not in rows and not _may_be_committed(key, writing)]
+    remains = [name for name, key in unfinished.items() if not _may_be_committed(key, writing)]
     for key in orphans:
         ctx.store.delete(key)
-    return len(orphans)
+    for name in remains:
+        ctx.store.discard(name)
+    return len(orphans) + len(remains)
 
 
 def _may_be_committed(key: str, writing: dict[tuple[int, int], int]) -> bool:
     try:
         parts = SegmentKey.parse(key)
     except ValueError:
-        return False  # an unfinished temporary file of a crashed writer
+        return False  # nothing that a leg would write
     return parts.claim >= writing.get((parts.run_number, parts.slice_number), parts.claim + 1)
 
 
@@ -72,8 +77,3 @@ def forget_rows(ctx: Context) -> None:
         jobs.forget(conn, older_than_s=ctx.settings.row_retention_s, limit=_BATCH)
         idempotency.delete_expired(conn, _BATCH)
         workers.forget_stopped(conn)
-
-
-def _ids(ctx: Context, find: Callable[[Connection, int], list[int]]) -> list[int]:
-    with ctx.db.connection() as conn:
-        return find(conn, _BATCH)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LINK = {errno.ELOOP, errno.ENOTDIR}
+_UNFINISHED = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.part")
 _BUFFER_BYTES = 256 * 1024
 _MOST_KNOWN_FOLDERS = 10_000
 
@@ -53,7 +55,7 @@ class FileStore(ObjectStore):
 
     def put(self, key: str, chunks: Iterable[bytes]) -> None:
         *folders, name = checked_key(key).split("/")
-        temporary = f".{secrets.token_hex(8)}.part"
+        temporary = f".{name}.{secrets.token_hex(8)}.part"
         with self._folder(folders, key, create=True) as folder:
             try:
                 self._write(folder, temporary, key, chunks)
@@ -97,9 +99,23 @@ class FileStore(ObjectStore):
 
     def list(self, prefix: str = "") -> Iterator[str]:
         folder = checked_prefix(prefix).rpartition("/")[0]
-        return (key for key in self._walk(folder) if key.startswith(prefix))
+        return (key for key in self._walk(folder) if key.startswith(prefix) and not _is_hidden(key))
+
+    def unfinished(self, prefix: str) -> dict[str, str]:
+        found = {}
+        for path in self._walk(checked_prefix(folder_prefix(prefix)).removesuffix("/")):
+            folder, _, name = path.rpartition("/")
+            if written := _UNFINISHED.fullmatch(name):
+                found[path] = f"{folder}/{written['name']}"
+        return found
+
+    def discard(self, name: str) -> None:
+        *folders, file = name.split("/")
+        with suppress(ObjectMissingError), self._folder(folders, name) as folder, self._translated(name):
+            os.unlink(file, dir_fd=folder)
 
     def _walk(self, folder: str) -> Iterator[str]:
+        """Paths of all files below a folder, hidden ones too."""
         try:
             with self._translated(folder), os.scandir(self.root / folder) as found:
                 entries = sorted(found, key=lambda entry: entry.name + "/" * entry.is_dir(follow_symlinks=False))
@@ -109,7 +125,7 @@ class FileStore(ObjectStore):
             key = f"{folder}/{entry.name}" if folder else entry.name
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(key)
-            elif entry.is_file(follow_symlinks=False) and not entry.name.startswith("."):
+            elif entry.is_file(follow_symlinks=False):
                 yield key
 
     def free_bytes(self) -> int | None:
@@ -202,6 +218,10 @@ class _TranslatedFile(io.RawIOBase):
         if not self.closed:
             super().close()
             os.close(self._descriptor)
+
+
+def _is_hidden(path: str) -> bool:
+    return path.rpartition("/")[2].startswith(".")
 
 
 def _write_all(file: io.FileIO, chunk: bytes) -> None:

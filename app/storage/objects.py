@@ -63,6 +63,18 @@ class ObjectStore(ABC):
     def list(self, prefix: str = "") -> Iterator[str]:
         """The keys that begin with `prefix`, in the order of their names."""
 
+    def unfinished(self, prefix: str) -> dict[str, str]:  # noqa: ARG002
+        """What writers have half written below a folder, living or dead: a name for `discard` -> the key it is for.
+
+        Empty for stores that show nothing of it (S3 keeps parts of large uploads: set a lifecycle rule that aborts
+        them).
+        """
+        return {}
+
+    def discard(self, name: str) -> None:
+        """Delete one of `unfinished`; should its writer live after all, its `put` fails."""
+        raise NotImplementedError(name)
+
     @abstractmethod
     def free_bytes(self) -> int | None:
         """Room left, where the store can tell."""

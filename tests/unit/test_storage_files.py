@@ -195,6 +195,24 @@ def test_unfinished_write_of_a_killed_process_is_not_listed_and_goes_with_its_fo
     assert everything(store) == []
 
 
+def test_unfinished_writes_are_told_by_the_key_they_are_for_and_can_be_discarded(store: FileStore) -> None:
+    store.put("jobs/1/a", [b"x"])
+    store.put("jobs/2/b", [b"x"])
+
+    def dies() -> Iterator[bytes]:
+        yield b"half"
+        [(name, key)] = store.unfinished("jobs/1/").items()
+        assert key == "jobs/1/new"
+        store.discard(name)
+        store.discard(name)
+        yield b"rest"
+
+    with pytest.raises(StorageUnavailableError):
+        store.put("jobs/1/new", dies())
+    assert store.unfinished("jobs/1/") == store.unfinished("jobs/3/") == {}
+    assert list(store.list()) == ["jobs/1/a", "jobs/2/b"]
+
+
 def test_free_bytes_are_known(store: FileStore) -> None:
     free = store.free_bytes()
     assert free is not None
