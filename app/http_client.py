@@ -23,6 +23,7 @@ import pycurl
 from app.addresses import AddressPolicy, port_of
 from app.decoding import BodyBuffer, BodyDamagedError, BodyOverflowError
 from app.errors import AddressRefusedError, StopRequestedError, TransientError
+from app.idle_connections import was_closed
 
 MIB = 1024 * 1024
 BEAT_S = 1.0
@@ -206,9 +207,10 @@ class _Transfer:
         self._headers: list[tuple[str, str]] = []
         self._body = BodyBuffer(max_body_bytes)
         self._failure: BaseException | None = None
+        self._refusal: AddressRefusedError | None = None
         self._beat: Beat | None = None
         self._beat_at = 0.0
-        self._scheme, self._send_count, self._is_connected = "https", 0, False
+        self._scheme, self._send_count, self._is_connected, self._is_head_whole = "https", 0, False, False
         self._opened: list[socket.socket] = []
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
@@ -229,6 +231,8 @@ class _Transfer:
         started_at = time.monotonic()
         try:
             self._curl.perform()
+            if not self._is_head_whole:  # libcurl takes a connection that ends inside the head for a whole answer
+                raise TransportError("cut", f"{place}: the answer ended inside its head.")
             body = self._body.finish()
         except BodyDamagedError as error:
             raise TransportError("decode", f"{place}: {error}") from None
@@ -247,16 +251,19 @@ class _Transfer:
         )
 
     def _close_opened(self) -> None:
-        """pycurl works on duplicates of the sockets that it was given; ours are closed here."""
+        """Pycurl works on duplicates of the sockets that it was given; ours are closed here."""
         for opened in self._opened:
             opened.close()
         self._opened.clear()
 
     def _prepare(self, request: Request, beat: Beat | None) -> None:
         self._headers, self._body = [], BodyBuffer(self._max_body_bytes)
-        self._failure, self._beat, self._beat_at = None, beat, time.monotonic()
-        self._scheme, self._send_count, self._is_connected = _scheme_of(request.url), 0, False
+        self._failure, self._refusal = None, None
+        self._beat, self._beat_at = beat, time.monotonic()
+        self._scheme, self._send_count = _scheme_of(request.url), 0
+        self._is_connected, self._is_head_whole = False, False
         curl = self._curl
+        curl.setopt(pycurl.FRESH_CONNECT, was_closed(curl.getinfo(pycurl.ACTIVESOCKET)))
         curl.setopt(pycurl.URL, request.url)
         curl.setopt(pycurl.HTTPHEADER, _header_lines(request.headers))
         curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(request.read_timeout_s)))
@@ -264,8 +271,8 @@ class _Transfer:
         _set_method(curl, request.method, request.body)
 
     def _translated(self, error: pycurl.error, place: str) -> BaseException:
-        if isinstance(self._failure, AddressRefusedError):
-            return TransportError("refused_address", str(self._failure))
+        if self._refusal is not None and not self._opened:  # of several addresses, none could be dialled
+            return TransportError("refused_address", str(self._refusal))
         if isinstance(self._failure, BodyOverflowError):
             return BodyTooLarge(f"{place}: {self._failure}")
         if isinstance(self._failure, BodyDamagedError):
@@ -286,27 +293,30 @@ class _Transfer:
             if not self._is_proxied:  # the proxy is the operator's and does the checking of what it dials
                 self._policy.check_ip(sockaddr[0], sockaddr[1], self._scheme)
             opened = socket.socket(family, kind, protocol)
-            self._opened.append(opened)
-            return opened
+        except AddressRefusedError as error:
+            self._refusal = error
+            return int(pycurl.SOCKET_BAD)
         except Exception as error:  # noqa: BLE001 - see the class
             self._failure = error
             return int(pycurl.SOCKET_BAD)
+        self._opened.append(opened)
+        return opened
 
     def _before_send(self, *_addresses: object) -> int:
         self._is_connected = True
-        self._failure = None  # an address refused before another one was dialled
         self._send_count += 1
         return int(pycurl.PREREQFUNC_OK if self._send_count == 1 else pycurl.PREREQFUNC_ABORT)
 
     def _on_header(self, line: bytes) -> int | None:
         text = line.decode("latin-1")
         if text.startswith("HTTP/"):
-            self._headers = []  # the block before was an interim one (1xx)
+            self._headers, self._is_head_whole = [], False  # the block before was an interim one (1xx)
             return None
         name, colon, value = text.partition(":")
         if colon:
             self._headers.append((name.strip(), value.strip()))
         elif text.strip() == "":
+            self._is_head_whole = True
             return self._guarded(lambda: self._body.set_encoding(Headers(self._headers).get("content-encoding") or ""))
         return None
 
