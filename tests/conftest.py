@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.fixtures.proxy",
     "tests.fixtures.vendor",
     "tests.fixtures.factories",
+    "tests.fixtures.stack",
     "tests.fixtures.door",
     "tests.fixtures.engine",
 ]
