@@ -8,29 +8,43 @@ one died, the repeat is stopped, since a vendor may have counted the first, and 
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import pycurl
 
 from app.addresses import AddressPolicy, port_of
 from app.decoding import BodyBuffer, BodyDamagedError, BodyOverflowError
-from app.errors import AddressRefusedError, StopRequestedError, TransientError
+from app.errors import AddressRefusedError
+from app.http_messages import BodyTooLarge, Headers, Interrupted, Kind, Request, Response, TransportError
 from app.idle_connections import was_closed
+
+__all__ = [
+    "Beat",
+    "BodyTooLarge",
+    "Headers",
+    "HttpClient",
+    "Interrupted",
+    "Kind",
+    "Request",
+    "Response",
+    "TransportError",
+]
 
 MIB = 1024 * 1024
 BEAT_S = 1.0
 SLOWEST_BYTES_PER_S = 64
-Kind = Literal["dns", "connect", "tls", "timeout", "cut", "stale", "decode", "refused_address", "too_large"]
 Beat = Callable[[], bool]
 SocketAddress = tuple[Any, ...]
+
+_ORIGIN = re.compile(r"https?://[^/?#@\\]+(?=[/?#][!-\[\]-~]*\Z|\Z)")
+_MAX_CHECKED = 1000
 
 # Compiled-in locations differ from machine to machine and variables may point anywhere: these are the system bundles of
 # Debian, Fedora, Alpine with macOS, and SUSE, in this order.
@@ -56,73 +70,6 @@ _KINDS: Final[dict[int, Kind]] = {
     pycurl.E_UNSUPPORTED_PROTOCOL: "decode",
     pycurl.E_URL_MALFORMAT: "decode",
 }
-
-
-class TransportError(TransientError):
-    """No whole answer came. `kind` says what broke; the message names host and path, never the query."""
-
-    def __init__(self, kind: Kind, message: str) -> None:
-        super().__init__(message)
-        self.kind: Kind = kind
-
-
-class BodyTooLarge(TransportError):  # noqa: N818 - named for the limit, as callers speak of it
-    """The (inflated) body passed the limit; the transfer was cut off there."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("too_large", message)
-
-
-class Interrupted(StopRequestedError):  # noqa: N818 - a signal, not a fault
-    """The caller's beat asked to stop; the transfer was aborted."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request. `read_timeout_s`: longest silence while waiting or reading; the whole may take ten times that."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
-    read_timeout_s: float = 120.0
-
-
-class Headers:
-    """Response headers, in order, looked up without regard to case."""
-
-    __slots__ = ("_items",)
-
-    def __init__(self, items: tuple[tuple[str, str], ...] | list[tuple[str, str]] = ()) -> None:
-        self._items = [(name.lower(), value) for name, value in items]
-
-    def get(self, name: str) -> str | None:
-        """The first value of `name`, or None."""
-        wanted = name.lower()
-        return next((value for key, value in self._items if key == wanted), None)
-
-    def get_all(self, name: str) -> tuple[str, ...]:
-        """Every value of `name`, in order."""
-        wanted = name.lower()
-        return tuple(value for key, value in self._items if key == wanted)
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._items)
-
-    def __repr__(self) -> str:
-        return f"Headers({[name for name, _ in self._items]})"
-
-
-@dataclass(frozen=True)
-class Response:
-    """A whole answer, inflated. `url` is the request's. `wire_bytes`: body bytes as they travelled."""
-
-    status: int
-    headers: Headers
-    body: bytes
-    url: str
-    elapsed_s: float
-    wire_bytes: int = 0
 
 
 class HttpClient:
@@ -212,6 +159,8 @@ class _Transfer:
         self._beat_at = 0.0
         self._scheme, self._send_count, self._is_connected, self._is_head_whole = "https", 0, False, False
         self._opened: list[socket.socket] = []
+        self._checked: set[str] = set()
+        self._sent_options: object = None
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
         curl.setopt(pycurl.HEADERFUNCTION, self._on_header)
@@ -222,22 +171,18 @@ class _Transfer:
         self._curl.close()
 
     def run(self, request: Request, beat: Beat | None) -> Response:
-        place = _place(request.method, request.url)
-        try:
-            self._policy.check_url(request.url)
-        except AddressRefusedError as error:
-            raise TransportError("refused_address", str(error)) from None
+        self._check(request.url)
         self._prepare(request, beat)
         started_at = time.monotonic()
         try:
             self._curl.perform()
             if not self._is_head_whole:  # libcurl takes a connection that ends inside the head for a whole answer
-                raise TransportError("cut", f"{place}: the answer ended inside its head.")
+                raise TransportError("cut", f"{_place(request)}: the answer ended inside its head.")
             body = self._body.finish()
         except BodyDamagedError as error:
-            raise TransportError("decode", f"{place}: {error}") from None
+            raise TransportError("decode", f"{_place(request)}: {error}") from None
         except pycurl.error as error:
-            raise self._translated(error, place) from None
+            raise self._translated(error, _place(request)) from None
         finally:
             self._beat = None
             self._close_opened()
@@ -249,6 +194,18 @@ class _Transfer:
             elapsed_s=time.monotonic() - started_at,
             wire_bytes=self._body.wire_bytes,
         )
+
+    def _check(self, url: str) -> None:
+        """Ask the policy, once an origin: what follows the origin only has to be printable."""
+        origin = _ORIGIN.match(url)
+        if origin is not None and origin.group() in self._checked:
+            return
+        try:
+            self._policy.check_url(url)
+        except AddressRefusedError as error:
+            raise TransportError("refused_address", str(error)) from None
+        if origin is not None and len(self._checked) < _MAX_CHECKED:
+            self._checked.add(origin.group())
 
     def _close_opened(self) -> None:
         """Pycurl works on duplicates of the sockets that it was given; ours are closed here."""
@@ -265,10 +222,15 @@ class _Transfer:
         curl = self._curl
         curl.setopt(pycurl.FRESH_CONNECT, was_closed(curl.getinfo(pycurl.ACTIVESOCKET)))
         curl.setopt(pycurl.URL, request.url)
+        options = (request.method, request.headers, request.read_timeout_s)
+        if options == self._sent_options and request.body is None:
+            return  # the next page of the same list
+        self._sent_options = None
         curl.setopt(pycurl.HTTPHEADER, _header_lines(request.headers))
         curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(request.read_timeout_s)))
         curl.setopt(pycurl.TIMEOUT_MS, max(1000, int(request.read_timeout_s * 10_000)))
         _set_method(curl, request.method, request.body)
+        self._sent_options = options if request.body is None else None
 
     def _translated(self, error: pycurl.error, place: str) -> BaseException:
         if self._refusal is not None and not self._opened:  # of several addresses, none could be dialled
@@ -375,15 +337,14 @@ def _header_lines(headers: tuple[tuple[str, str], ...]) -> list[bytes]:
     return lines
 
 
-@lru_cache(maxsize=256)
 def _scheme_of(url: str) -> str:
-    return urlsplit(url).scheme
+    return url.partition(":")[0].lower()
 
 
-def _place(method: str, url: str) -> str:
+def _place(request: Request) -> str:
     """Method, host and path: what a message may show of a URL, whose query may hold a key."""
     try:
-        parts = urlsplit(url)
-        return f"{method} {parts.scheme}://{parts.hostname}:{port_of(parts)}{parts.path}"
+        parts = urlsplit(request.url)
+        return f"{request.method} {parts.scheme}://{parts.hostname}:{port_of(parts)}{parts.path}"
     except (ValueError, KeyError):
-        return method
+        return request.method

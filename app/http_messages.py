@@ -1,0 +1,78 @@
+"""Requests, answers and what can go wrong between them: the words of the HTTP client, without the client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from app.errors import StopRequestedError, TransientError
+
+Kind = Literal["dns", "connect", "tls", "timeout", "cut", "stale", "decode", "refused_address", "too_large"]
+
+
+class TransportError(TransientError):
+    """No whole answer came. `kind` says what broke; the message names host and path, never the query."""
+
+    def __init__(self, kind: Kind, message: str) -> None:
+        super().__init__(message)
+        self.kind: Kind = kind
+
+
+class BodyTooLarge(TransportError):  # noqa: N818 - named for the limit, as callers speak of it
+    """The (inflated) body passed the limit; the transfer was cut off there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("too_large", message)
+
+
+class Interrupted(StopRequestedError):  # noqa: N818 - a signal, not a fault
+    """The caller's beat asked to stop; the transfer was aborted."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `read_timeout_s`: longest silence while waiting or reading; the whole may take ten times that."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    read_timeout_s: float = 120.0
+
+
+class Headers:
+    """Response headers, in order, looked up without regard to case."""
+
+    __slots__ = ("_items",)
+
+    def __init__(self, items: tuple[tuple[str, str], ...] | list[tuple[str, str]] = ()) -> None:
+        self._items = [(name.lower(), value) for name, value in items]
+
+    def get(self, name: str) -> str | None:
+        """The first value of `name`, or None."""
+        wanted = name.lower()
+        return next((value for key, value in self._items if key == wanted), None)
+
+    def get_all(self, name: str) -> tuple[str, ...]:
+        """Every value of `name`, in order."""
+        wanted = name.lower()
+        return tuple(value for key, value in self._items if key == wanted)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._items)
+
+    def __repr__(self) -> str:
+        return f"Headers({[name for name, _ in self._items]})"
+
+
+@dataclass(frozen=True)
+class Response:
+    """A whole answer, inflated. `url` is the request's. `wire_bytes`: body bytes as they travelled."""
+
+    status: int
+    headers: Headers
+    body: bytes
+    url: str
+    elapsed_s: float
+    wire_bytes: int = 0
