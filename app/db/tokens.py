@@ -90,7 +90,7 @@ def insert(
 ) -> Token:
     """Store a token by its hash."""
     row = conn.execute(
-        "insert into tokens (organisation_id, user_id, hash, hint, expires_at)"  # noqa: S608 - own column names
+        "insert into tokens (organisation_id, user_id, hash, hint, expires_at)"
         " values (%s, %s, %s, %s, %s) returning " + _COLUMNS,
         (organisation_id, user_id, digest, hint, expires_at),
     ).fetchone()
@@ -101,7 +101,7 @@ def insert(
 def get(conn: Connection, organisation_id: int, token_id: int) -> Token:
     """Raises NotFoundError."""
     row = conn.execute(
-        f"select {_COLUMNS} from tokens where id = %s and organisation_id = %s",  # noqa: S608 - own column names
+        f"select {_COLUMNS} from tokens where id = %s and organisation_id = %s",
         (token_id, organisation_id),
     ).fetchone()
     if row is None:
@@ -112,7 +112,7 @@ def get(conn: Connection, organisation_id: int, token_id: int) -> Token:
 def find_of_organisation(conn: Connection, organisation_id: int) -> list[Token]:
     """Every token of the organisation and its users, oldest first."""
     rows = conn.execute(
-        f"select {_COLUMNS} from tokens where organisation_id = %s order by id",  # noqa: S608 - own column names
+        f"select {_COLUMNS} from tokens where organisation_id = %s order by id",
         (organisation_id,),
     ).fetchall()
     return [Token(**row) for row in rows]
