@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from app.connectors.model import SettingField
-from app.connectors.spec import load_connector
 from app.db.connectors import StoredConnector
+from app.services.elements import connector_of
 from app.services.instances import Shown
 
 _BULK = {
@@ -53,7 +53,7 @@ def instance_document(shown: Shown) -> dict[str, Any]:
 
 def element_document(stored: StoredConnector, *, with_declaration: bool) -> dict[str, Any]:
     """One element."""
-    connector = load_connector(stored.document)
+    connector = connector_of(stored.revision_id, stored.digest, stored.document)
     document = {
         "id": stored.id,
         "key": stored.key,

@@ -24,6 +24,22 @@ class ElementPage:
     next_after: int | None
 
 
+_KEPT = 256
+_checked_before: dict[tuple[int, str], Connector] = {}
+
+
+def connector_of(revision_id: int, digest: str, document: Mapping[str, Any]) -> Connector:
+    """A stored document as a usable connector. Checking one takes milliseconds, and revisions never change: it is done
+    once a process.
+    """
+    found = _checked_before.get((revision_id, digest))
+    if found is None:
+        if len(_checked_before) >= _KEPT:
+            _checked_before.clear()
+        found = _checked_before[revision_id, digest] = load_connector(document)
+    return found
+
+
 def create_element(ctx: Context, caller: Caller, document: Mapping[str, Any]) -> StoredConnector:
     """Store a connector for this tenant alone.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.connectors.model import Connector
-from app.connectors.spec import InstanceSettings, load_connector, render_base_url, resolve_settings
+from app.connectors.spec import InstanceSettings, render_base_url, resolve_settings
 from app.db import connectors, instances
 from app.db.instances import Instance, InstanceFilter, NewInstance
 from app.db.pool import Connection
@@ -17,6 +17,7 @@ from app.domain.tokens import TokenKind, hash_of, hint_of, mint
 from app.errors import ConfigError, InvalidInputError, NotFoundError
 from app.secrets import MASK, SIGNATURE_KEY
 from app.services.context import Caller, Context
+from app.services.elements import connector_of
 
 _KEY_BYTES = 32
 _LONGEST_KEY = 512
@@ -66,7 +67,7 @@ def create_instance(ctx: Context, caller: Caller, element: str, wish: Wish) -> S
     made_key = {} if given.get(SIGNATURE_KEY) else {SIGNATURE_KEY: format_key(secrets.token_bytes(_KEY_BYTES))}
     with ctx.db.transaction() as conn:
         stored = connectors.get(conn, caller.organisation_id, element)
-        connector = load_connector(stored.document)
+        connector = connector_of(stored.revision_id, stored.digest, stored.document)
         settings = _settings(ctx, connector, {**given, **made_key}, old={})
         instance_id = instances.next_id(conn, id_key=ctx.settings.id_key)
         new = NewInstance(
@@ -117,7 +118,7 @@ def change_instance(
     with ctx.db.transaction() as conn:
         instance = _find(conn, caller, instance_id, element, lock=True)
         stored = connectors.get(conn, caller.organisation_id, str(instance.connector_id))
-        connector = load_connector(stored.document)
+        connector = connector_of(stored.revision_id, stored.digest, stored.document)
         changed = replace(
             instance,
             name=wish.name or instance.name,
