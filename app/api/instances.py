@@ -76,10 +76,10 @@ def create_of_element(given: dict[str, Any], element: str) -> Response:
 def list_or_get() -> Response:
     """List instances"""
     require_json_accepted(request)
-    instance_id = caller().instance_id
+    page, instance_id = page_request(), caller().instance_id
     if instance_id is not None:
         return json_response(instance_document(instances.get_instance(context(), caller(), instance_id)))
-    return _list(page_request(), None)
+    return _list(page, None)
 
 
 @blueprint.call("GET", f"{OF_ELEMENT}/instances")

@@ -18,7 +18,6 @@ PAGE_PARAMETERS = [
         f"Items a page; more than {MAX_SIZE} are capped",
         type="integer",
         minimum=1,
-        maximum=999999999,
         default=DEFAULT_SIZE,
     ),
     query_parameter("nextPage", "The token of the page before"),

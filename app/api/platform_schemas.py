@@ -34,9 +34,7 @@ def _settings(**options: Any) -> fields.Dict:
     accepted = "an object of texts, numbers and booleans is accepted."
     return fields.Dict(
         keys=text(1, 200),
-        values=fields.Raw(
-            allow_none=True, validate=_scalar, metadata={"type": ["string", "number", "boolean", "null"]}
-        ),
+        values=fields.Raw(allow_none=True, validate=_scalar, metadata={"type": ["string", "number", "boolean"]}),
         error_messages={"invalid": accepted},
         allow_none=True,
         **options,
