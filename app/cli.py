@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -252,6 +253,49 @@ def rotate_keys() -> None:
 @main.group()
 def connector() -> None:
     """Connectors: one document a vendor."""
+
+
+@connector.command("test")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--set", "given", multiple=True, metavar="NAME=VALUE", help="A setting; `NAME=@FILE` reads it from a file."
+)
+@click.option("--object", "objects", multiple=True, metavar="NAME", help="Read this object; default: all named ones.")
+@click.option("--pages", type=click.IntRange(min=1), default=2, show_default=True, help="Pages to read of each.")
+@click.option("--page-size", type=click.IntRange(min=1), help="Records a page; default: what the connector says.")
+def probe_connector(
+    file: Path, given: Sequence[str], objects: Sequence[str], pages: int, page_size: int | None
+) -> None:
+    """Check a connector FILE against a live vendor. Exit code 1 if something failed."""
+    from app.addresses import AddressPolicy
+    from app.config import load_settings
+    from app.http_client import HttpClient
+    from app.services.probe import run_probe
+
+    settings = load_settings()
+    http = HttpClient(
+        AddressPolicy.parse(settings.allow_networks),
+        user_agent=f"haulage/{product_version()}",
+        max_body_bytes=settings.page_max_bytes,
+    )
+    values = dict(_setting(each) for each in given)
+    text = file.read_text(encoding="utf-8")
+    report = run_probe(text, values, http, objects=objects, page_count=pages, page_size=page_size)
+    for line in report.lines():
+        click.echo(line)
+    sys.exit(report.exit_code)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name:
+        raise click.BadParameter(f"{name!r} is not accepted: NAME=VALUE or NAME=@FILE.", param_hint="--set")
+    if not value.startswith("@"):
+        return name, value
+    try:
+        return name, Path(value[1:]).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise click.BadParameter(f"{value[1:]} cannot be read: {error.strerror}.", param_hint="--set") from error
 
 
 @contextmanager

@@ -1,4 +1,6 @@
 import json
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from app.errors import ConflictError, InvalidInputError, NotFoundError, Unauthor
 from app.services import identity
 from app.services.identity import Credentials
 from tests.fixtures.door import Door
+from tests.fixtures.factories import LOOPBACK
 
 
 def works(door: Door, user: str, organisation: str | None = None) -> bool:
@@ -131,3 +134,22 @@ def test_release_and_keys_run_again_and_again(haulage: Any) -> None:
     assert haulage("keys", "rotate").stdout.startswith("0 instances")
     assert len(haulage("keys", "generate").stdout.strip()) == 44
     assert haulage("version").exit_code == 0
+
+
+def test_a_connector_file_is_checked_against_a_live_vendor(
+    door: Door, haulage: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HAULAGE_ALLOW_NETWORKS", LOOPBACK)
+    file = str(resources.files("app.connectors.catalog").joinpath("sandbox.yaml"))
+    password = tmp_path / "password"
+    password.write_text("wrong\n")
+    url = f"base_url={door.vendor.url}"
+
+    good = haulage("connector", "test", file, "--set", url, "--object", "records")
+    refused = haulage("connector", "test", file, "--set", url, "--object", "records", "--set", f"password=@{password}")
+
+    assert good.exit_code == 0, good.output
+    assert "usable" in good.stdout
+    assert refused.exit_code == 1
+    assert "FAIL" in refused.stdout
+    assert haulage("connector", "test", file, "--set", "nothing").exit_code == 2
