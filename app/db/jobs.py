@@ -128,8 +128,17 @@ def get_for_worker(conn: Connection, job_id: int, *, lock: bool = False) -> Job:
 
 
 def _lock_slices(conn: Connection, job_id: int) -> None:
-    """Every transaction locks slices before the job, as checkpoints do, so that none waits in a circle."""
-    conn.execute("select 1 from slices where job_id = %s and next_run_at is not null order by id for update", (job_id,))
+    """Every transaction locks slices before the job, as checkpoints do, so that none waits in a circle.
+
+    While this waits, a restart may add a slice that the statement does not see; with the older ones locked, none can
+    be added any more, so the same answer twice is the whole set.
+    """
+    known: list[Row] = []
+    while True:
+        found = conn.execute("select id from slices where job_id = %s order by id for update", (job_id,)).fetchall()
+        if found == known:
+            return
+        known = found
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ def cancel(ctx: Context, caller: Caller, job_id: int) -> Job:
         if slices.is_any_held(conn, job_id):
             jobs.request_cancel(conn, job_id)
             return jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
+        # A holder whose lease ran out is fenced, but may have left an object, or be writing one.
+        jobs.schedule_orphan_sweep(conn, job_id, in_s=2 * ctx.settings.lease_s)
         return finish_run(ctx, conn, job_id, JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user.")
 
 
