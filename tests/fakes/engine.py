@@ -219,6 +219,12 @@ class Engine:
         """One leg, as a worker would make it."""
         run_leg(self.ctx, self.slice_of(job_id), worker_id=None, is_stopping=is_stopping)
 
+    def trace(self, job_id: int, *, is_stopping: Callable[[], bool] = lambda: False) -> list[str]:
+        """The names of the steps of one leg."""
+        self.steps.arm(-1)
+        self.leg(job_id, is_stopping=is_stopping)
+        return list(self.steps.names)
+
     def run(self, job_id: int, *, pages_per_leg: int | None = None, legs: int = 200) -> Job:
         """Legs, one after another, whatever they wait for, until the job has ended."""
         for _ in range(legs):

@@ -120,9 +120,7 @@ def test_a_holder_that_slept_past_its_lease_commits_nothing_and_removes_its_obje
 
 def test_a_holder_whose_write_was_slow_is_refused_at_the_commit(engine: Engine) -> None:
     engine.vendor.serve(30)
-    engine.steps.arm(-1)
-    engine.leg(engine.submit())
-    first_put = engine.steps.names.index("after put")
+    first_put = engine.trace(engine.submit()).index("after put")
     job_id = engine.submit()
 
     def sleep_past_the_lease(_name: str, _conn: object) -> None:

@@ -34,10 +34,7 @@ def engine(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> Engine:
 def steps_of(engine: Engine, criteria: dict[str, Any], pages_per_leg: int | None) -> list[str]:
     """What one leg does where nothing goes wrong."""
     engine.vendor.serve(COUNT)
-    job_id = engine.submit(**criteria)
-    engine.steps.arm(-1)
-    engine.leg(job_id, is_stopping=engine.after_calls(pages_per_leg))
-    return list(engine.steps.names)
+    return engine.trace(engine.submit(**criteria), is_stopping=engine.after_calls(pages_per_leg))
 
 
 @pytest.mark.parametrize(("criteria", "pages_per_leg"), CASES)
