@@ -75,6 +75,12 @@ class Home:
         digest = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:12]
         return _ELSEWHERE / digest / name
 
+    def fresh_folder(self, name: str) -> Path:
+        """An empty folder for what need not outlive a start."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        (self.folder / name).mkdir(mode=0o700)
+        return self.folder / name
+
     def wipe(self) -> None:
         """Forget all data, keep the folder."""
         for path in (self.server_folder("postgres"), self.server_folder("valkey"), self.storage, self.logs):
