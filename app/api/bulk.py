@@ -106,7 +106,8 @@ def list_jobs() -> Response:
 def get_status(job_id: int) -> Response:
     """Watch a job"""
     require_json_accepted(request)
-    return _status(listing.get_job(context(), caller(), job_id))
+    job, waiting = listing.get_progress(context(), caller(), job_id)
+    return json_response(status_document(job, context().now(), waiting))
 
 
 @blueprint.call("GET", f"/bulk/{JOB}/errors")

@@ -67,14 +67,29 @@ class JobFacts(Protocol):
     def finished_at(self) -> datetime | None: ...
 
 
+class WaitFacts(Protocol):
+    """Why a job does nothing at the moment; app.db.slices.Waiting has it."""
+
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def until(self) -> datetime | None: ...
+    @property
+    def try_count(self) -> int: ...
+    @property
+    def last_error(self) -> str | None: ...
+
+
 def submission_document(instance_id: int, job_id: int, status: str) -> dict[str, Any]:
     """The answer to a submission; the id is a string here and a number elsewhere (reference 1)."""
     return {"instanceId": instance_id, "id": str(job_id), "status": status}
 
 
-def status_document(job: JobFacts, now: datetime) -> dict[str, Any]:
+def status_document(job: JobFacts, now: datetime, waiting: WaitFacts | None = None) -> dict[str, Any]:
     """The body of `GET /bulk/{id}/status` and of callbacks. `error` is there on failure only: clients test for it."""
     document = {**_v3(job, now), **_v2(job), "runNumber": job.run_number}
+    if waiting is not None and waiting.until is not None:
+        document["statusMessage"] = f"{document['statusMessage']}; {_wait_line(waiting, waiting.until)}"
     if job.finished_at is not None:
         document["bulk_finish_time"] = _iso(job.finished_at)
     if job.error is not None:
@@ -194,6 +209,12 @@ def _message(job: JobFacts) -> str:
     if job.status is JobStatus.CREATED:
         return "Waiting for a worker"
     return f"Downloaded {job.record_count} records so far"
+
+
+def _wait_line(waiting: WaitFacts, until: datetime) -> str:
+    parts = [f"waiting until {_iso(until)}", waiting.reason, waiting.last_error]
+    tries = f" (failed tries: {waiting.try_count})" if waiting.try_count else ""
+    return ": ".join(part for part in parts if part) + tries
 
 
 def _epoch_ms(at: datetime | None) -> int | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.db import jobs
+from app.db import jobs, slices
 from app.db.jobs import Job, JobFilter
+from app.db.slices import Waiting
 from app.errors import InvalidInputError, NotFoundError
 from app.services.context import Caller, Context
 
@@ -22,6 +23,13 @@ def get_job(ctx: Context, caller: Caller, job_id: int) -> Job:
     """A job of the caller's instance. Raises NotFoundError."""
     with ctx.db.connection() as conn:
         return jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
+
+
+def get_progress(ctx: Context, caller: Caller, job_id: int) -> tuple[Job, Waiting | None]:
+    """A job of the caller's instance and, while it is not ended, what it waits for. Raises NotFoundError."""
+    with ctx.db.connection() as conn:
+        job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
+        return job, None if job.status.is_terminal else slices.find_waiting(conn, job_id)
 
 
 def list_jobs(ctx: Context, caller: Caller, *, after: int, page_size: int, narrow: JobFilter) -> JobPage:

@@ -58,6 +58,18 @@ def test_a_job_is_told_from_submission_to_end(door: Door) -> None:
     assert told["metadata"]["totalApiCallCount"] == 3
 
 
+def test_a_waiting_job_says_why_and_until_when(door: Door) -> None:
+    trouble = {"do": "status", "status": 429, "wait_s": 3600, "tell": "retry_after"}
+    door.vendor.account("acme").configure(records=5, faults=[trouble])
+    job_id = door.submit()
+    door.run_leg(job_id)
+
+    message = door.call("GET", f"/bulk/{job_id}/status").get_json()["statusMessage"]
+
+    assert "waiting until" in message
+    assert "429" in message
+
+
 @pytest.mark.parametrize(
     "path", ["/bulk/{id}", "/bulk/{id}/records", "/bulk/{id}/otherName", "/hubs/crm/bulk/{id}/records"]
 )
@@ -299,7 +311,7 @@ def test_a_crash_is_told_without_its_trace(door: Door, monkeypatch: pytest.Monke
     def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("the-inner-secret")
 
-    monkeypatch.setattr("app.services.listing.get_job", explode)
+    monkeypatch.setattr("app.services.listing.get_progress", explode)
 
     answer = door.call("GET", "/bulk/5/status")
 

@@ -90,7 +90,7 @@ def test_a_crash_logs_its_trace_and_no_credentials(
     def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("told in the log only")
 
-    monkeypatch.setattr("app.services.listing.get_job", explode)
+    monkeypatch.setattr("app.services.listing.get_progress", explode)
 
     answer = door.call("GET", "/bulk/5/status")
 
