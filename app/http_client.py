@@ -21,7 +21,7 @@ import pycurl
 
 from app.addresses import AddressPolicy, port_of
 from app.decoding import BodyBuffer, BodyDamagedError, BodyOverflowError
-from app.errors import AddressRefusedError
+from app.errors import AddressRefusedError, ConfigError
 from app.http_messages import BodyTooLarge, Headers, Interrupted, Kind, Request, Response, TransportError
 from app.idle_connections import was_closed
 
@@ -97,7 +97,7 @@ class HttpClient:
         """Send `request` once and read the whole answer, whatever its status.
 
         `beat` is called about once a second, also while nothing arrives; False aborts with Interrupted.
-        Raises TransportError, BodyTooLarge, Interrupted.
+        Raises TransportError, BodyTooLarge, Interrupted; ConfigError for a header that cannot be sent.
         """
         return self._transfer().run(request, beat)
 
@@ -331,7 +331,7 @@ def _header_lines(headers: tuple[tuple[str, str], ...]) -> list[bytes]:
     lines = [b"Accept-Encoding: gzip", b"Expect:"]
     for name, value in headers:
         if any(char in "\r\n\0" for char in name + value):
-            raise TransportError("decode", f"The header {name[:50]!r} holds a line break and is not sent.")
+            raise ConfigError(f"The header {name[:50]!r} holds a line break and is not sent.")
         # "Name;" is libcurl's spelling of a header with an empty value; "Name:" would remove it.
         lines.append((f"{name}: {value}" if value else f"{name};").encode())
     return lines

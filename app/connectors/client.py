@@ -35,6 +35,7 @@ DEFAULT_PAGE_SIZE = 100
 DETAIL_CHARS = 200
 MAX_OBJECT_NAME = 128
 _OBJECT_NAME = re.compile(r"[^/?#\\%\x00-\x1f\x7f]{1,128}")
+_PAST_END = frozenset({400, 404, 410, 416, 422})
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _percent_encoded = partial(quote, safe="")
 
@@ -205,7 +206,8 @@ class VendorClient:
 
     def _is_past_end(self, status: int, cursor: Any) -> bool:
         """Some vendors answer a page past the end with an error; declared, it is the end, and never the first page."""
-        return self._object.list.page.past_end == "error" and bool(cursor) and status in {400, 404, 410, 416, 422}
+        is_behind_records = bool(cursor) and cursor.get("seen", 0) > 0
+        return self._object.list.page.past_end == "error" and is_behind_records and status in _PAST_END
 
     def _excerpt(self, response: Response) -> str:
         """What the vendor said, readable whatever it is: markup and control characters gone."""

@@ -89,7 +89,7 @@ _RESUME = {
 
 @dataclass(frozen=True)
 class PageSpec:
-    """How to ask for the next page. Which fields a kind uses: `app.connectors.schema.KIND_FIELDS`."""
+    """How to ask for the next page. Which fields a kind uses: `app.connectors.page_schema.KIND_FIELDS`."""
 
     kind: PageKind
     param: str = ""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.addresses import AddressPolicy
-from app.errors import StopRequestedError
+from app.errors import ConfigError, StopRequestedError
 from app.http_client import BodyTooLarge, HttpClient, Interrupted, Request, Response, TransportError
 from tests.fakes.hostile_server import HostileServer, Play, Wire
 
@@ -401,5 +401,5 @@ def test_no_cookie_is_kept(http: HttpClient) -> None:
 
 @pytest.mark.parametrize("header", [("X-A", "b\r\nX-C: d"), ("X-A\r\nX-C", "b")])
 def test_headers_cannot_be_smuggled(http: HttpClient, header: tuple[str, str]) -> None:
-    with HostileServer(once(b"")) as server, pytest.raises(TransportError):
+    with HostileServer(once(b"")) as server, pytest.raises(ConfigError):
         http.request(Request("GET", server.url, (header,)))

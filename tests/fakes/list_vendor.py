@@ -45,7 +45,10 @@ def document(name: str, **overrides: Any) -> dict[str, Any]:
 
 @dataclass
 class ListVendor:
-    """Records {"id": 1} to {"id": count}. `page_max` cuts the size without a word; `calls` are the URLs asked."""
+    """Records {"id": 1} to {"id": count}. `page_max` cuts the size without a word; `calls` are the URLs asked.
+
+    `past_end`: "empty", "repeat" or "error", or "always" for an error at any page.
+    """
 
     count: int
     page_max: int = 1000
@@ -60,7 +63,7 @@ class ListVendor:
         prefer = dict(request.headers).get("Prefer", "").rpartition("=")[2]
         size = min(int(params.get("size") or prefer or self.count or 1), self.page_max)
         begin = self._begin(params, size)
-        if begin >= self.count > 0 and self.past_end == "error" and begin:
+        if self.past_end == "always" or (begin >= self.count > 0 and self.past_end == "error" and begin):
             return _response(request, 400, {"error": "no such page"})
         if begin >= self.count and self.past_end == "repeat":
             begin = max(0, (self.count - 1) // size * size)

@@ -197,3 +197,9 @@ def test_params_of_the_first_page_and_of_following_ones() -> None:
     page = {"repeat_params": False, "following_params": {"count": "no"}}
     read_all(client_for("cursor", vendor, params={"state": "all"}, page=page), 10)
     assert [("state=all" in url, "count=no" in url) for url in vendor.calls] == [(True, False), (False, True)]
+
+
+def test_an_error_on_the_first_page_is_never_taken_for_the_end() -> None:
+    client = client_for("page", ListVendor(0, past_end="always"), page={"past_end": "error"})
+    for cursor in (None, {"size": 5, "wanted": 10}):
+        assert isinstance(client.fetch(cursor, 10), Failed)

@@ -1,0 +1,46 @@
+"""The format reference says what is true: its examples load, and its tables name what the schema accepts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.connectors.model import AuthKind, PageKind
+from app.connectors.page_schema import KIND_FIELDS, PageSchema
+from app.connectors.registry import parse_document
+from app.connectors.schema import ConnectorSchema, ListSchema
+from app.connectors.spec import load_connector
+from app.connectors.templates import FILTERS
+
+TEXT = (Path(__file__).parents[2] / "docs" / "connectors.md").read_text("utf-8")
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+WORDS = set(re.findall(r"[a-z0-9_*]+", " ".join(re.findall(r"`([^`\n]+)`", TEXT))))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["smallest", "everything"])
+def test_the_examples_load(example: str) -> None:
+    load_connector(parse_document(example))
+
+
+def test_the_full_example_shows_every_section() -> None:
+    accepted = {field.data_key or name for name, field in ConnectorSchema().fields.items()}
+    assert accepted == parse_document(EXAMPLES[1]).keys()
+
+
+@pytest.mark.parametrize("schema", [PageSchema, ListSchema])
+def test_every_key_is_explained(schema: type[PageSchema | ListSchema]) -> None:
+    keys = {field.data_key or name for name, field in schema().fields.items()}
+    assert keys - {"kind"} <= WORDS
+
+
+def test_every_kind_and_filter_is_explained() -> None:
+    assert {*PageKind, *AuthKind, *FILTERS} <= WORDS
+
+
+def test_the_table_of_page_kinds_names_what_each_kind_takes() -> None:
+    shared = {"size", "size_max", "size_param", "more", "stop", "following_params"}
+    rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` \|(.*)\|$", TEXT.partition("## page")[2], re.MULTILINE)}
+    for kind, (_, accepted) in KIND_FIELDS.items():
+        assert accepted - shared <= set(re.findall(r"`(\w+)`", rows[kind])), kind
