@@ -208,7 +208,11 @@ class ErrorRuleSchema(StrictSchema):
 
     when = Nested(WhenSchema, required=True)
     do = Text(
-        required=True, validate=one_of(*(each for each in Action if each is not Action.OK), later=("skip_record",))
+        required=True,
+        validate=one_of(
+            *(each for each in Action if each not in {Action.OK, Action.RESTART_CURSOR}),
+            later=("skip_record", "restart_cursor"),
+        ),
     )
     error_class = Text(data_key="class", load_default="vendor", validate=one_of(*ErrorClass, later=("duplicate",)))
     message = Text(load_default="")

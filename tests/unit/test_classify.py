@@ -155,9 +155,9 @@ def test_the_first_rule_that_matches_wins() -> None:
 )
 def test_the_conditions_of_a_rule(when: dict[str, Any], is_matched: bool) -> None:
     body = b'{"error":{"code":"expired","retry":true}}'
-    rules = [{"when": when, "do": "restart_cursor"}]
+    rules = [{"when": when, "do": "stop"}]
     verdict = judge(400, ("X-Code", "7"), body=body, errors=rules)
-    assert (verdict.action is Action.RESTART_CURSOR) is is_matched
+    assert (verdict.action is Action.STOP) is is_matched
 
 
 def test_a_pointer_into_a_body_that_is_no_json_does_not_match() -> None:

@@ -123,6 +123,7 @@ def test_a_connector_does_not_change_with_the_document_it_came_from() -> None:
         ("/objects/pets/list/page/tie", "/id", "/objects/pets/list/page/tie", "not supported yet"),
         ("/errors", [{"when": {}, "do": "retry"}], "/errors/0/when", "needs a condition"),
         ("/errors", [{"when": {"status": 404}, "do": "skip_record"}], "/errors/0/do", "not supported yet"),
+        ("/errors", [{"when": {"status": 404}, "do": "restart_cursor"}], "/errors/0/do", "not supported yet"),
         ("/errors", [{"when": {"status": "teapot"}, "do": "fail"}], "/errors/0/when/status", "no status"),
         (
             "/errors",
