@@ -8,6 +8,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.api.wsgi import create_app
+from app.db.pool import Database
 from app.domain.jobs import FileFormat
 from app.errors import StorageUnavailableError
 from app.storage.objects import ObjectStore
@@ -376,3 +377,18 @@ def test_browsers_may_read_the_paging_headers(door: Door) -> None:
     assert preflight.status_code == 200
     assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
     assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+
+
+def test_a_stream_holds_no_connection_to_the_database(door: Door) -> None:
+    job_id = door.fetched(records=25, pageSize=10)
+    only_one = Database(door.ctx.settings.database_url, max_size=1, wait_s=2)
+    only_one.open()
+    client = create_app(replace(door.ctx, db=only_one)).test_client()
+    headers = {"Authorization": door.acme.element}
+
+    stream = client.get(f"{PREFIX}/bulk/{job_id}", headers=headers, buffered=False)
+    meanwhile = client.get(f"{PREFIX}/bulk/{job_id}/status", headers=headers)
+
+    assert meanwhile.status_code == 200
+    assert len(stream.data.splitlines()) == 25
+    only_one.close()
