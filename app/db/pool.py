@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,9 @@ from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from app.errors import CommitInDoubtError, DatabaseUnavailableError
+
+_ATTEMPT_S = 0.5
+"""The pool tries to connect once for each asking and lets the asker wait: so it is asked again."""
 
 Connection = psycopg.Connection[DictRow]
 Row = DictRow
@@ -43,6 +48,7 @@ class Database:
 
     def __init__(self, url: str, *, max_size: int = 4, wait_s: float = 10.0) -> None:
         self._url = url
+        self._wait_s = wait_s
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
             kwargs={**_OPTIONS, "autocommit": True, "row_factory": dict_row},
@@ -50,7 +56,6 @@ class Database:
             max_size=max_size,
             max_lifetime=1800,
             max_idle=300,
-            timeout=wait_s,
             reconnect_timeout=0,
             open=False,
             check=None,
@@ -71,8 +76,32 @@ class Database:
         Raises DatabaseUnavailableError when the connection cannot be had or breaks on the way. A statement that
         changed something is then in doubt; callers that need to know look for their own mark afterwards.
         """
-        with self.guard(), self._pool.connection() as connection:
-            yield connection
+        with self.guard():
+            connection = self._checkout()
+            try:
+                with connection:  # one of the pool's is not closed at the end
+                    yield connection
+            finally:
+                self._pool.putconn(connection)
+
+    def _checkout(self) -> Connection:
+        """A kept connection that is still open, or a new one.
+
+        Those that the server closed meanwhile are dropped: otherwise a restart of PostgreSQL would cost one failed
+        request for each of them, whenever that is next used. (The pool's own check waits seconds between two of them.)
+        """
+        deadline = time.monotonic() + self._wait_s
+        while True:
+            try:
+                connection = self._pool.getconn(timeout=_ATTEMPT_S)
+            except PoolTimeout:
+                if time.monotonic() >= deadline:
+                    raise
+                continue
+            if not _was_closed(connection):
+                return connection
+            connection.close()
+            self._pool.putconn(connection)
 
     @staticmethod
     @contextmanager
@@ -106,6 +135,16 @@ class Database:
         """A connection outside the pool, for LISTEN and for advisory locks. The caller closes it."""
         with self.guard():
             return psycopg.connect(self._url, autocommit=True, row_factory=dict_row, **_OPTIONS)  # type: ignore[arg-type]
+
+
+def _was_closed(connection: Connection) -> bool:
+    """Whether the server has closed an idle connection, without a round trip.
+
+    Nothing is under way on it, so whatever lies there to be read is a goodbye.
+    """
+    watch = select.poll()
+    watch.register(connection.fileno(), select.POLLIN)
+    return bool(watch.poll(0))
 
 
 def listen(db: Database) -> Connection:
