@@ -282,10 +282,13 @@ def find_expired(conn: Connection, limit: int) -> list[int]:
 
 
 def mark_files_deleted(conn: Connection, job_id: int) -> None:
-    """The files are gone, or are orphans that the next sweep removes; the row stays."""
+    """The files are gone, or are orphans that the next sweep removes; the row stays.
+
+    A sweep that is planned for later stays planned: somebody may be writing until then.
+    """
     conn.execute(
         "update jobs set files_deleted_at = coalesce(files_deleted_at, now()), files_expire_at = null,"
-        " sweep_orphans_at = now() where id = %s",
+        " sweep_orphans_at = greatest(sweep_orphans_at, now()) where id = %s",
         (job_id,),
     )
 

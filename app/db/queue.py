@@ -18,15 +18,16 @@ with running as (
   select id, organisation_id, instance_id, next_run_at from slices
   where next_run_at <= now() and (lease_expires_at is null or lease_expires_at <= now())
     and (nudged_at is null or nudged_at <= now() - make_interval(secs => %(fresh)s))
-), ranked as (
-  select due.id, due.next_run_at,
-    coalesce(tenants.n, 0) + row_number() over (partition by due.organisation_id order by due.next_run_at, due.id)
-      as tenant_rank,
-    coalesce(running.n, 0) + row_number() over (partition by due.instance_id order by due.next_run_at, due.id)
-      as instance_rank
-  from due left join tenants using (organisation_id) left join running using (organisation_id, instance_id)
+), by_instance as (
+  select due.*, coalesce(running.n, 0)
+    + row_number() over (partition by due.instance_id order by due.next_run_at, due.id) as instance_rank
+  from due left join running using (organisation_id, instance_id)
+), by_tenant as (
+  select by_instance.*, coalesce(tenants.n, 0)
+    + row_number() over (partition by organisation_id order by instance_rank, next_run_at, id) as tenant_rank
+  from by_instance left join tenants using (organisation_id)
 )
-select id from ranked order by tenant_rank, instance_rank, next_run_at, id limit %(limit)s
+select id from by_tenant order by tenant_rank, next_run_at, id limit %(limit)s
 """
 
 
@@ -36,8 +37,12 @@ def find_due_slices(conn: Connection, *, fresh_s: float, limit: int) -> list[int
 
 
 def mark_nudged(conn: Connection, slice_ids: list[int]) -> None:
-    """Remember that hints were sent. Only a hint about hints: nothing depends on it."""
-    conn.execute("update slices set nudged_at = now() where id = any(%s)", (slice_ids,))
+    """Remember that hints were sent. Only a hint about hints: it waits for nobody and nothing depends on it."""
+    conn.execute(
+        "update slices set nudged_at = now() where id in"
+        " (select id from slices where id = any(%s) for update skip locked)",
+        (slice_ids,),
+    )
 
 
 def next_due_at(conn: Connection) -> datetime | None:

@@ -12,6 +12,7 @@ from app.services.context import Context
 log = structlog.get_logger()
 
 _BATCH = 100
+_PAUSE_S = 60.0
 
 
 def sweep_files(ctx: Context) -> int:
@@ -40,6 +41,8 @@ def sweep_orphans(ctx: Context) -> int:
             count += _sweep_orphans_of(ctx, job_id)
         except (TransientError, StorageError) as error:
             log.warning("orphans.not_swept", job=job_id, reason=error.message)
+            with ctx.db.connection() as conn:  # not at once: the others of this job's age would never have their turn
+                jobs.schedule_orphan_sweep(conn, job_id, in_s=_PAUSE_S)
             continue
         with ctx.db.connection() as conn:
             jobs.finish_orphan_sweep(conn, job_id, due_at)

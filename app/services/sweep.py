@@ -99,6 +99,8 @@ def _end_each(
                 ended += 1
         except HaulageError as error:
             log.warning("sweep.job_not_ended", job=job_id, reason=error.message)
+        except Exception:  # a row that makes no sense must not keep all others waiting
+            log.exception("sweep.job_not_ended", job=job_id)
     return ended
 
 
