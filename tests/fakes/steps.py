@@ -113,3 +113,9 @@ class SteppedStore(ObjectStore):
 
     def free_bytes(self) -> int | None:
         return self.inner.free_bytes()
+
+    def unfinished(self, prefix: str) -> dict[str, str]:
+        return self.inner.unfinished(prefix)
+
+    def discard(self, name: str) -> None:
+        self.inner.discard(name)
