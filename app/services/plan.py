@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.connectors.client import VendorClient
-from app.connectors.spec import load_connector
 from app.db import connectors, instances, jobs, runs
 from app.db.jobs import Job
 from app.db.runs import Run
@@ -13,6 +12,7 @@ from app.db.slices import Claim
 from app.domain.criteria import DownloadCriteria
 from app.errors import HaulageError, NotFoundError
 from app.services.context import Context
+from app.services.elements import connector_of
 
 
 class InstanceGoneError(HaulageError):
@@ -55,4 +55,10 @@ def _client(ctx: Context, job: Job) -> VendorClient:
             raise InstanceGoneError("The instance of this job is disabled.")
         revision = connectors.get_revision(conn, job.connector_revision_id)
     secrets = ctx.vault.open(job.organisation_id, instance.id, instance.secrets)
-    return VendorClient(load_connector(revision.document), job.object_name, instance.configuration, secrets, ctx.http)
+    return VendorClient(
+        connector_of(revision.id, revision.digest, revision.document),
+        job.object_name,
+        instance.configuration,
+        secrets,
+        ctx.http,
+    )

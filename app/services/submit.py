@@ -7,7 +7,6 @@ from typing import Any
 
 from app.callbacks.urls import Resolver, check_url
 from app.connectors.client import find_object, planned_page_size
-from app.connectors.spec import load_connector
 from app.db import connectors, idempotency, instances, jobs, runs, slices
 from app.db.connectors import Revision
 from app.db.instances import Instance
@@ -18,6 +17,7 @@ from app.domain.criteria import DownloadCriteria
 from app.domain.jobs import JobStatus
 from app.errors import ConflictError, UnauthorizedError
 from app.services.context import Caller, Context
+from app.services.elements import connector_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, cri
         raise ConflictError("The instance is disabled; enable it to submit jobs.")
     revision = connectors.get_revision(conn, instance.revision_id)
     page_size = planned_page_size(
-        find_object(load_connector(revision.document), criteria.object_name),
+        find_object(connector_of(revision.id, revision.digest, revision.document), criteria.object_name),
         criteria.page_size,
         default=ctx.settings.page_size,
     )
