@@ -82,7 +82,7 @@ class Home:
         return self.folder / name
 
     def wipe(self) -> None:
-        """Forget all data, keep the folder."""
+        """Forget all data; the folder, the kept settings and everything else in it stay."""
         for path in (self.server_folder("postgres"), self.server_folder("valkey"), self.storage, self.logs):
             shutil.rmtree(path, ignore_errors=True)
         self.logs.mkdir(mode=0o700)

@@ -61,6 +61,8 @@ def demonstrate(home: Home, *, kill: bool) -> bool:
     receiver.stop()
     say("Comparing the file with the source, record by record")
     found = comparison.compare(result.file, database, "flights", key="id")
+    if found.exact:
+        home.wipe()  # the file stays; after a failure everything stays, to be looked at
     print("\n".join(evidence_lines(result, found, vendor_calls=vendor_calls, kills=kills)))
     return found.exact
 
