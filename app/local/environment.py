@@ -7,10 +7,12 @@ Run by any Python >= 3.11 that has pip, before anything is installed: only the s
 
 import fcntl
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
 import time
+import tomllib
 import venv
 from pathlib import Path
 
@@ -21,7 +23,9 @@ _STAMP = ENVIRONMENT / "made-from"
 
 def made_from(lock: Path) -> str:
     """What the environment depends on. An environment cannot be moved, so its place is part of it."""
-    parts = (sys.version, sys.executable, str(CHECKOUT), (CHECKOUT / "pyproject.toml").read_text(), lock.read_text())
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    installed = json.dumps([project["build-system"], project["project"]])  # the settings of tools do not matter
+    parts = (sys.version, sys.executable, str(CHECKOUT), installed, lock.read_text())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
