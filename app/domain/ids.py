@@ -19,9 +19,10 @@ def scatter(key: str, kind: str, number: int) -> int:
     """
     if not 1 <= number <= MAX_ID:
         raise ValueError(f"sequence number {number} is outside 1..{MAX_ID}")
+    digest = hashlib.sha256(f"{kind}|{key}".encode()).digest()  # BLAKE2 cuts a longer key off
     value = number
     while True:
-        value = _permute(f"{key}|{kind}".encode(), value)
+        value = _permute(digest, value)
         if 1 <= value <= MAX_ID:
             return value
 
@@ -29,6 +30,6 @@ def scatter(key: str, kind: str, number: int) -> int:
 def _permute(key: bytes, value: int) -> int:
     left, right = value >> _HALF, value & _MASK
     for number in range(_ROUNDS):
-        digest = hashlib.blake2b(bytes([number]) + right.to_bytes(2, "big"), key=key[:64], digest_size=2).digest()
+        digest = hashlib.blake2b(bytes([number]) + right.to_bytes(2, "big"), key=key, digest_size=2).digest()
         left, right = right, left ^ int.from_bytes(digest, "big")
     return (left << _HALF) | right
