@@ -12,6 +12,7 @@ SABOTAGE_MESSAGES, where set, is three numbers: copies of each message that is s
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
@@ -56,6 +57,9 @@ LEG_STEPS = (
 DELIVERY_STEPS = ("deliver.before", "deliver.after", "post.before", "post.after", "record.before", "record.after")
 
 _ANY = "any"
+_STOPPING_S = 0.05
+"""A process of several threads stops a moment after its call; this thread must not go on meanwhile."""
+
 _here = threading.local()
 _passes: Counter[str] = Counter()
 _lock = threading.Lock()
@@ -90,6 +94,7 @@ def _strike(armed: Path, action: str) -> None:
     except FileNotFoundError:
         return  # another process was first
     os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[action])
+    time.sleep(_STOPPING_S)
 
 
 def _around(owner: Any, name: str, step: str) -> None:
