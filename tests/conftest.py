@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.vendor",
     "tests.fixtures.factories",
     "tests.fixtures.stack",
+    "tests.fixtures.clients",
     "tests.fixtures.door",
     "tests.fixtures.engine",
 ]
