@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from celery import signals
+from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from app.config import load_settings, require
-from app.enqueue import make_celery
+from app.enqueue import QueueName, make_celery
 from app.logs import configure_logs
 from workers import runtime
 
@@ -24,15 +25,22 @@ def _set_up_logging(**_: Any) -> None:
 
 @signals.worker_process_init.connect
 def _start_in_child(**_: Any) -> None:
-    runtime.start_runtime(slots=1)
+    """A child of the prefork pool: one leg at a time."""
+    runtime.start_runtime(concurrency=1, download_slots=_download_slots(1))
 
 
-@signals.worker_ready.connect
-def _start_in_main(sender: Any, **_: Any) -> None:
-    """The threads pool has no children: the main process does the work."""
-    pool = sender.pool
-    if pool.__class__.__module__.endswith(("thread", "solo")):
-        runtime.start_runtime(slots=pool.limit or 1)
+@signals.celeryd_after_setup.connect
+def _start_in_main(instance: Any, **_: Any) -> None:
+    """The threads and solo pools have no children: the main process does the work."""
+    if issubclass(instance.pool_cls, PreforkPool):
+        return
+    concurrency = instance.concurrency
+    runtime.start_runtime(concurrency=concurrency, download_slots=_download_slots(concurrency))
+
+
+def _download_slots(concurrency: int) -> int:
+    """Legs that the sweeper may count on: none where only other queues are consumed."""
+    return concurrency if QueueName.DOWNLOADS.value in celery.amqp.queues.consume_from else 0
 
 
 @signals.worker_shutting_down.connect

@@ -30,11 +30,11 @@ def is_stopping() -> bool:
 class Runtime:
     """The parts of one process."""
 
-    def __init__(self, *, slots: int) -> None:
+    def __init__(self, *, concurrency: int, download_slots: int) -> None:
         settings = load_settings()
         self.pid = os.getpid()
-        self.context: Context = build_context(settings, pool_size=min(slots, 8) + 1)
-        self._life = Life(self.context.db, slots=slots, version=product_version())
+        self.context: Context = build_context(settings, pool_size=min(concurrency, 8) + 1)
+        self._life = Life(self.context.db, slots=download_slots, version=product_version())
         self._life.start()
 
     @property
@@ -48,12 +48,15 @@ class Runtime:
         self.context.db.close()
 
 
-def start_runtime(*, slots: int) -> Runtime:
-    """The runtime of this process, made at first use."""
+def start_runtime(*, concurrency: int = 1, download_slots: int = 0) -> Runtime:
+    """The runtime of this process, made at its start; tasks only ask for it.
+
+    `concurrency`: tasks at once. `download_slots`: how many of them the sweeper may count on for downloads.
+    """
     global _current  # noqa: PLW0603 - one a process is the point
     with _lock:
         if _current is None or _current.pid != os.getpid():
-            _current = Runtime(slots=slots)
+            _current = Runtime(concurrency=concurrency, download_slots=download_slots)
         return _current
 
 

@@ -12,12 +12,12 @@ from workers.celery_app import celery
 @celery.task(name=TaskName.DOWNLOAD_LEG.value)
 def download_leg(slice_id: int) -> None:
     """Work on a slice for one leg, if it is still due."""
-    current = runtime.start_runtime(slots=1)
+    current = runtime.start_runtime()
     run_leg(current.context, slice_id, worker_id=current.worker_id, is_stopping=runtime.is_stopping)
 
 
 @celery.task(name=TaskName.DELIVER_CALLBACK.value)
 def deliver_callback(delivery_id: int) -> None:
     """Make one attempt of a callback, if it is still due."""
-    current = runtime.start_runtime(slots=1)
+    current = runtime.start_runtime()
     deliver(current.context, delivery_id, current.worker_id)
