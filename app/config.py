@@ -52,7 +52,6 @@ class Settings:
         "Private networks that user-given URLs may reach: `[http://]CIDR[:PORT[-PORT]]`, comma separated",
         default="",
     )
-    public_url: str = _setting("HAULAGE_PUBLIC_URL", "Base URL under which clients reach the API", default="")
     lease_s: float = _setting("HAULAGE_LEASE_S", "How long a claim lives without a sign of life", default=30.0, low=1)
     leg_s: float = _setting("HAULAGE_LEG_S", "How long one task works on a slice", default=10.0, low=0.1)
     checkpoint_s: float = _setting(
