@@ -1,7 +1,8 @@
-"""What is due and nobody holds: the statements of the sweeper."""
+"""What is due and nobody holds, and what waits: the statements of the sweeper and of those who ask."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from app.db.pool import Connection
@@ -45,6 +46,11 @@ def mark_nudged(conn: Connection, slice_ids: list[int]) -> None:
     )
 
 
+def forget_nudge(conn: Connection, slice_ids: list[int]) -> None:
+    """The hints could not be sent after all."""
+    conn.execute("update slices set nudged_at = null where id = any(%s)", (slice_ids,))
+
+
 def next_due_at(conn: Connection) -> datetime | None:
     """When the next waiting slice becomes due or the next lease runs out."""
     row = conn.execute(
@@ -77,3 +83,25 @@ def oldest_due_age_s(conn: Connection) -> float:
         " and (lease_expires_at is null or lease_expires_at <= now())"
     ).fetchone()
     return max(0.0, row["age"]) if row else 0.0
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a job waits for, for its status."""
+
+    reason: str | None
+    until: datetime | None
+    try_count: int
+    last_error: str | None
+
+
+def find_waiting(conn: Connection, job_id: int) -> Waiting | None:
+    """Why and until when the job's slice waits; None when it does not."""
+    row = conn.execute(
+        "select wait_reason, next_run_at, try_count, last_error from slices where job_id = %s"
+        " and next_run_at > now() and lease_expires_at is null order by next_run_at limit 1",
+        (job_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return Waiting(row["wait_reason"], row["next_run_at"], row["try_count"], row["last_error"])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from app.db.pool import Connection, Row, as_json
@@ -394,30 +393,3 @@ def last_position(conn: Connection, job_id: int) -> Position:
     ).fetchone()
     assert row is not None
     return _position_from(row)
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """What a job waits for, for its status."""
-
-    reason: str | None
-    until: datetime | None
-    try_count: int
-    last_error: str | None
-
-
-def find_waiting(conn: Connection, job_id: int) -> Waiting | None:
-    """Why and until when the job's slice waits; None when it does not."""
-    row = conn.execute(
-        "select wait_reason, next_run_at, try_count, last_error from slices where job_id = %s"
-        " and next_run_at > now() and lease_expires_at is null order by next_run_at limit 1",
-        (job_id,),
-    ).fetchone()
-    if row is None:
-        return None
-    return Waiting(row["wait_reason"], row["next_run_at"], row["try_count"], row["last_error"])
-
-
-def forget_nudge(conn: Connection, slice_ids: list[int]) -> None:
-    """The hints could not be sent after all."""
-    conn.execute("update slices set nudged_at = null where id = any(%s)", (slice_ids,))

@@ -68,7 +68,7 @@ class JobFacts(Protocol):
 
 
 class WaitFacts(Protocol):
-    """Why a job does nothing at the moment; app.db.slices.Waiting has it."""
+    """Why a job does nothing at the moment; app.db.queue.Waiting has it."""
 
     @property
     def reason(self) -> str | None: ...

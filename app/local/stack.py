@@ -88,7 +88,6 @@ class Stack:
             "STORAGE_URL": self.home.storage.as_uri(),
             "PORT": str(self.ports["api"]),
             "FLOWER_PORT": str(self.ports["flower"]),
-            "HAULAGE_PUBLIC_URL": self.api_url,
             "PROMETHEUS_MULTIPROC_DIR": str(self.home.fresh_folder("metrics")),
         }
         settings = product | self.home.settings() | dict(self.settings)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.db import jobs, slices
+from app.db import jobs, queue
 from app.db.jobs import Job, JobFilter
-from app.db.slices import Waiting
+from app.db.queue import Waiting
 from app.errors import InvalidInputError, NotFoundError
 from app.services.context import Caller, Context
 
@@ -29,7 +29,7 @@ def get_progress(ctx: Context, caller: Caller, job_id: int) -> tuple[Job, Waitin
     """A job of the caller's instance and, while it is not ended, what it waits for. Raises NotFoundError."""
     with ctx.db.connection() as conn:
         job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
-        return job, None if job.status.is_terminal else slices.find_waiting(conn, job_id)
+        return job, None if job.status.is_terminal else queue.find_waiting(conn, job_id)
 
 
 def list_jobs(ctx: Context, caller: Caller, *, after: int, page_size: int, narrow: JobFilter) -> JobPage:

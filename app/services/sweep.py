@@ -12,7 +12,7 @@ from datetime import datetime
 
 import structlog
 
-from app.db import deliveries, jobs, queue, slices, workers
+from app.db import deliveries, jobs, queue, workers
 from app.db.pool import Connection
 from app.domain.jobs import JobStatus, StopReason
 from app.enqueue import QueueName, TaskName
@@ -126,7 +126,7 @@ def _hint_slices(ctx: Context) -> int:
     with ctx.db.transaction() as conn:
         due = queue.find_due_slices(conn, fresh_s=fresh_s, limit=room)
         queue.mark_nudged(conn, due)
-    return _send(ctx, TaskName.DOWNLOAD_LEG, due, slices.forget_nudge)
+    return _send(ctx, TaskName.DOWNLOAD_LEG, due, queue.forget_nudge)
 
 
 def _hint_deliveries(ctx: Context) -> int:

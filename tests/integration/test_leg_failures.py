@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.db import slices
+from app.db import queue, slices
 from app.domain.jobs import JobStatus, StopReason
 from app.http_client import Beat, Request, Response
 from app.services import control
@@ -135,7 +135,7 @@ def test_a_long_retry_after_holds_no_worker(engine: Engine) -> None:
     assert timedelta(seconds=599) <= row["next_run_at"] - before <= timedelta(seconds=630)
     assert "429" in row["wait_reason"]
     with engine.plain_db.connection() as conn:
-        waiting = slices.find_waiting(conn, job_id)
+        waiting = queue.find_waiting(conn, job_id)
     assert waiting is not None
     assert (waiting.until, waiting.try_count) == (row["next_run_at"], 1)
     engine.leg(job_id)

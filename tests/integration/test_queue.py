@@ -64,7 +64,7 @@ def test_a_fresh_hint_is_not_repeated(engine: Engine) -> None:
     assert due(engine) == [second]
     assert due(engine, fresh_s=0.0) == [first, second]
     with engine.plain_db.connection() as conn:
-        slices.forget_nudge(conn, [first])
+        queue.forget_nudge(conn, [first])
     assert due(engine) == [first, second]
 
 
