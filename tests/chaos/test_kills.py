@@ -1,11 +1,11 @@
-"""Worker children and whole workers are killed at each step of a leg and of a delivery, several jobs at once."""
+"""Worker children, whole workers and sweepers are killed at each step of their work, several jobs at once."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.sabotage import DELIVERY_STEPS, LEG_STEPS
+from tests.fakes.sabotage import DELIVERY_STEPS, LEG_STEPS, SWEEPER_STEPS
 from tests.fixtures.customer import SubmittedJob
 from tests.fixtures.stack import LEASE_S, Stack
 from tests.fixtures.vendor import KINDS
@@ -42,7 +42,7 @@ def submit_and_arm(stack: Stack, steps: list[str]) -> tuple[list[SubmittedJob], 
 def test_killed_at_each_step_nothing_is_lost_or_doubled(stack: Stack, pool: str) -> None:
     """With the prefork pool a child dies, with the threads pool the whole worker and every leg in it."""
     late = [step for step in LEG_STEPS if step.startswith(ONLY_IN_LONG_LEGS)]
-    armed = [stack.arm(step) for step in DELIVERY_STEPS]
+    armed = [stack.arm(step) for step in (*DELIVERY_STEPS, *SWEEPER_STEPS)]
     jobs, armed_for = submit_and_arm(stack, [step for step in LEG_STEPS if step not in late])
     for _ in range(2):
         stack.keep("worker", pool=pool, slots=3)

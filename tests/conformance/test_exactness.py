@@ -77,6 +77,17 @@ def test_an_api_limit_is_used_up_exactly_and_never_passed(workbench: Workbench, 
         assert workbench.job(job_id).calls_written_off == 0
 
 
+@pytest.mark.parametrize("encoding", ["deflate", "plain"])
+def test_both_stored_forms_give_the_vendors_bytes(workbench: Workbench, encoding: str) -> None:
+    bench = workbench.with_settings(segment_encoding=encoding)
+    bench.account.configure(records=3000, habits={**STRANGE, "pad_bytes": 2000, "pad_every": 7})
+    job_id = bench.submit("records_keyset", page_size=500)
+    bench.run_to_end(job_id)
+    assert bench.result(job_id) == expected_jsonl(bench.account)
+    stored = bench.one("select distinct encoding from segments where job_id = %s", job_id)
+    assert stored == {"encoding": encoding}
+
+
 def stops_at(workbench: Workbench, call: int) -> Callable[[], bool]:
     """A process that is asked to end while the vendor answers that call."""
     return lambda: workbench.account.calls >= call

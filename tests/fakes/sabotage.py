@@ -56,6 +56,9 @@ LEG_STEPS = (
 
 DELIVERY_STEPS = ("deliver.before", "deliver.after", "post.before", "post.after", "record.before", "record.after")
 
+SWEEPER_STEPS = ("hint.before", "hint.after")
+"""The sweeper has marked what is due as hinted at; the hint is not sent, or is."""
+
 _ANY = "any"
 _STOPPING_S = 0.05
 """A process of several threads stops a moment after its call; this thread must not go on meanwhile."""
