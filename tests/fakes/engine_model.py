@@ -27,6 +27,10 @@ class Hand:
     written: list[str] = field(default_factory=list)
     """Keys of objects that it stored and has not committed."""
 
+    def let_go(self) -> None:
+        """The leg has ended: whatever the rows say, it makes no more calls."""
+        self.held = self.made = 0
+
     @property
     def unfinished(self) -> int:
         """Sequence number of the next object that it would write."""

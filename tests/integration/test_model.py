@@ -41,7 +41,7 @@ from tests.fakes.engine import Engine
 from tests.fakes.engine_model import Hand, ModelJob
 from tests.fakes.memory_store import MemoryStore
 
-SEQUENCES = int(os.environ.get("HAULAGE_MODEL_SEQUENCES", "250"))
+SEQUENCES = int(os.environ.get("HAULAGE_MODEL_SEQUENCES", "200"))
 STEPS = 40
 PENDING = JobStatus.CANCELLATION_PENDING
 
@@ -245,6 +245,7 @@ class EngineMachine(RuleBasedStateMachine):
         if kept:
             model.settle(hand.made, hand.held)
             model.hand_back(is_due=not waits)
+        hand.let_go()
 
     @rule(hand=hands, status=st.sampled_from([JobStatus.COMPLETED, JobStatus.ABORTED]), is_doubtful=st.booleans())
     def finish(self, hand: Hand, status: JobStatus, is_doubtful: bool) -> None:
@@ -256,6 +257,7 @@ class EngineMachine(RuleBasedStateMachine):
         if is_doubtful or not model.is_held_by(hand):
             with pytest.raises(LostClaimError):
                 self.end_as_a_leg_does(hand, status)
+        hand.let_go()
 
     # Sweepers --------------------------------------------------------------------------------------------------------
 
