@@ -1,0 +1,238 @@
+"""What is removed by itself: files past their time, objects that never counted, rows that nobody needs."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from app.db import idempotency, slices, workers
+from app.db.slices import Claim, HandBack, Progress
+from app.domain.criteria import DownloadCriteria
+from app.domain.jobs import JobStatus
+from app.domain.segments import Segment, segment_key
+from app.errors import GoneError, StorageError, StorageUnavailableError
+from app.services import control, retention
+from app.services.submit import submit_download
+from tests.fakes.engine import Engine, assert_exact
+
+
+def finished(engine: Engine, count: int = 25, limit: int | None = None) -> int:
+    engine.vendor.serve(count)
+    return engine.run(engine.submit(limit=limit)).id
+
+
+def hold(engine: Engine, job_id: int) -> Claim:
+    with engine.plain_db.connection() as conn:
+        claim = slices.claim(conn, engine.slice_of(job_id), worker_id=None, lease_s=30)
+    assert claim is not None
+    return claim
+
+
+def store(engine: Engine, claim: Claim, *, sequence: int = 0, nonce: str = "x") -> str:
+    """An object as a holder of `claim` would write it."""
+    key = segment_key(claim.job_id, claim.run_number, claim.slice_number, sequence, claim.number, nonce)
+    engine.ctx.store.put(key, [b"{}\n"])
+    return key
+
+
+def look(engine: Engine, job_id: int) -> int:
+    """The next look for orphans, now."""
+    engine.execute("update jobs set sweep_orphans_at = now() where id = %s", job_id)
+    return retention.sweep_orphans(engine.ctx)
+
+
+# Files past their time -----------------------------------------------------------------------------------------------
+
+
+def test_files_go_after_the_retention_and_the_row_stays(engine: Engine) -> None:
+    job_id, kept = finished(engine, limit=15), finished(engine)
+    assert retention.sweep_files(engine.ctx) == 0
+    engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", job_id)
+
+    assert retention.sweep_files(engine.ctx) == 1
+    retention.sweep_orphans(engine.ctx)
+
+    assert (engine.objects(job_id), engine.segments(job_id)) == (set(), [])
+    job = engine.job(job_id)
+    assert (job.status, job.record_count, job.files_expire_at) == (JobStatus.COMPLETED, 15, None)
+    assert job.files_deleted_at is not None
+    assert engine.slice(job_id)["skip"] == 5, "the position stays"
+    with pytest.raises(GoneError):
+        control.restart(engine.ctx, engine.tenant.caller, job_id)
+    assert_exact(engine, kept)
+    assert retention.sweep_files(engine.ctx) == 0
+
+
+def test_a_restart_keeps_the_files_that_were_about_to_go(engine: Engine) -> None:
+    """The list of expired jobs is a moment old when their files are dropped."""
+    job_id = finished(engine, limit=15)
+    engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", job_id)
+
+    def restart(name: str, _conn: object) -> None:
+        assert name == "after select id"
+        engine.steps.arm(-1)
+        control.restart(engine.ctx, engine.tenant.caller, job_id)
+
+    engine.steps.arm(1, restart)
+    assert retention.sweep_files(engine.ctx) == 0
+    engine.run(job_id)
+    assert_exact(engine, job_id)
+
+
+def test_a_running_job_outlives_every_retention(engine: Engine) -> None:
+    engine.vendor.serve(25)
+    job_id = engine.submit()
+    engine.leg(job_id, is_stopping=engine.after_calls(1))
+    engine.execute("update jobs set files_expire_at = now() - interval '1 s'")
+    assert retention.sweep_files(engine.ctx) == 0
+    engine.run(job_id)
+    assert_exact(engine, job_id)
+
+
+# Orphans -------------------------------------------------------------------------------------------------------------
+
+
+def test_exactly_what_nobody_can_commit_is_removed(engine: Engine) -> None:
+    engine.vendor.serve(57)
+    job_id = engine.submit()
+    engine.leg(job_id, is_stopping=engine.after_calls(2))
+    dead = hold(engine, job_id)
+    orphan = store(engine, dead, sequence=2)
+    engine.lose_holder(job_id)
+    living = hold(engine, job_id)
+    written = store(engine, living, sequence=2, nonce="y")
+    stranger = f"jobs/{job_id}/1/1/readme.txt"
+    engine.ctx.store.put(stranger, [b"?"])
+
+    assert look(engine, job_id) == 2
+
+    assert engine.orphans(job_id) == {written}
+    assert orphan not in engine.objects(job_id)
+    engine.lose_holder(job_id)
+    assert look(engine, job_id) == 0, "its lease is over, but it may commit until somebody else claims"
+    engine.run(job_id)
+    assert look(engine, job_id) == 1
+    assert_exact(engine, job_id)
+
+
+@pytest.mark.parametrize("goes_on", ["commits", "hands_back", "is_taken_over"])
+def test_a_commit_during_the_look_is_safe_wherever_it_falls(engine: Engine, goes_on: str) -> None:
+    """When the look begins the object has no row; its holder commits it then, and lets go."""
+    for step in range(6):
+        job_id = engine.submit()
+        claim = hold(engine, job_id)
+        key = store(engine, claim)
+
+        def strike(_name: str, _conn: object, claim: Claim = claim, key: str = key) -> None:
+            engine.steps.arm(-1)
+            with engine.plain_db.connection() as conn:
+                segment = Segment(key, "plain", 1, 3, 3, 0, ())
+                progress = Progress(claim.position, [segment], 1, 1, 3, 0, 0, None)
+                assert slices.advance(conn, claim.slice_id, claim.number, 0, progress, sequence=0, lease_s=30)
+                if goes_on != "commits":
+                    assert slices.hand_back(conn, claim.slice_id, claim.number, HandBack(0.0, 0))
+                if goes_on == "is_taken_over":
+                    assert slices.claim(conn, claim.slice_id, worker_id=None, lease_s=30)
+
+        engine.execute("update jobs set sweep_orphans_at = now() where id = %s", job_id)
+        engine.steps.arm(step, strike)
+        assert retention.sweep_orphans(engine.ctx) == 0
+        assert len(engine.segments(job_id)) == 1, step
+        assert engine.objects(job_id) == {key}, step
+
+
+def test_a_crash_plans_a_look_and_a_look_that_was_asked_for_meanwhile_is_kept(engine: Engine) -> None:
+    job_id = engine.submit()
+    hold(engine, job_id)
+    engine.lose_holder(job_id)
+    hold(engine, job_id)
+    planned = engine.job(job_id).sweep_orphans_at
+    assert planned is not None
+    assert planned > engine.one("select now() + interval '50 s' as soon")["soon"], (
+        "a frozen holder may write until then"
+    )
+
+    engine.execute("update jobs set sweep_orphans_at = now() where id = %s", job_id)
+
+    def crash_again(name: str, _conn: object) -> None:
+        assert name == "after select id,"
+        engine.steps.arm(-1)
+        engine.lose_holder(job_id)
+        hold(engine, job_id)
+
+    engine.steps.arm(1, crash_again)
+    retention.sweep_orphans(engine.ctx)
+    assert engine.job(job_id).sweep_orphans_at is not None
+
+
+def test_a_store_that_fails_for_one_job_does_not_stop_the_others(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = finished(engine), finished(engine)
+    for job_id in (bad, good):
+        engine.ctx.store.put(segment_key(job_id, 1, 1, 9, 1, "orphan"), [b"{}\n"])
+        engine.execute("update jobs set sweep_orphans_at = now() where id = %s", job_id)
+    listed = engine.ctx.store.list
+
+    def fail(prefix: str = "") -> Iterable[str]:
+        if str(bad) in prefix:
+            raise StorageUnavailableError("no answer")
+        return listed(prefix)
+
+    monkeypatch.setattr(engine.ctx.store, "list", fail)
+    assert retention.sweep_orphans(engine.ctx) == 1
+    assert engine.orphans(good) == set()
+    due = engine.one("select sweep_orphans_at > now() + interval '30 s' as later from jobs where id = %s", bad)
+    assert due == {"later": True}, "tried again, and not before everybody else"
+
+
+def test_a_deletion_that_fails_half_way_is_finished_by_the_sweep(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = finished(engine)
+
+    def fail(_: str) -> None:
+        raise StorageError("no permission to delete a folder")
+
+    monkeypatch.setattr(engine.ctx.store, "delete_prefix", fail)
+    with pytest.raises(StorageError):
+        control.delete_files(engine.ctx, engine.tenant.caller, job_id)
+    assert engine.segments(job_id) == []
+    assert retention.sweep_orphans(engine.ctx) > 0
+    assert engine.objects(job_id) == set()
+
+
+def test_a_deletion_does_not_bring_a_planned_look_forward(engine: Engine) -> None:
+    """A holder that was fenced a moment ago may still write: the look waits for it."""
+    job_id = engine.submit()
+    hold(engine, job_id)
+    engine.lose_holder(job_id)
+    control.cancel(engine.ctx, engine.tenant.caller, job_id)
+    planned = engine.job(job_id).sweep_orphans_at
+    assert control.delete_files(engine.ctx, engine.tenant.caller, job_id).sweep_orphans_at == planned
+
+
+# Rows ----------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_forgotten_long_after_their_files(engine: Engine) -> None:
+    old, young, kept = finished(engine), finished(engine), finished(engine)
+    submit_download(
+        engine.ctx, engine.tenant.caller, DownloadCriteria("records"), idempotency_key="k", request_digest="d"
+    )
+    engine.execute("update jobs set files_deleted_at = now() where id in (%s, %s)", old, young)
+    engine.execute("update jobs set finished_at = now() - interval '91 days' where id in (%s, %s)", old, kept)
+    engine.execute("update idempotency_keys set created_at = now() - interval '25 hours'")
+    with engine.plain_db.connection() as conn:
+        gone = workers.register(conn, name="gone", slots=1, version="1")
+        here = workers.register(conn, name="here", slots=1, version="1")
+    engine.execute("update workers set stopped_at = now() - interval '2 days' where id = %s", gone)
+
+    retention.forget_rows(engine.ctx)
+
+    assert engine.rows("select id from jobs where id = %s", old) == []
+    assert engine.rows("select 1 from segments where job_id = %s", old) == []
+    assert len(engine.rows("select id from jobs where id in (%s, %s)", young, kept)) == 2
+    assert engine.rows("select id from workers") == [{"id": here}]
+    with engine.plain_db.transaction() as conn:
+        again = idempotency.claim(conn, engine.tenant.organisation_id, "k", "another")
+    assert isinstance(again, idempotency.Claimed)
