@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -16,6 +16,14 @@ _SECRET_TEXT = (
     (re.compile(r"(?i)\b(basic|bearer|user|organization|element)\s+[A-Za-z0-9+/=._~-]{8,}"), r"\1 ***"),
     (re.compile(r"([a-z][a-z0-9+.-]*://)[^/\s@]+@"), r"\1***@"),
     (re.compile(r"(https?://[^\s?#]+)\?[^\s#]*"), r"\1?***"),
+    # name=value, name: value and "name": "value", as in DSNs, headers and JSON
+    (
+        re.compile(
+            r"""(?ix)([a-z_-]*(?:password|secret|token|api_?-?key|cookie|signature|authorization)["']?\s*[=:]\s*)"""
+            r"""(?:"[^"]*"|'[^']*'|[^\s,;&}]+)"""
+        ),
+        r"\1***",
+    ),
 )
 _MASK = "***"
 
@@ -29,11 +37,22 @@ def redact(text: str) -> str:
 
 def _redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if _SECRET_NAME.search(name):
-            event[name] = _MASK
-        elif isinstance(value, str):
-            event[name] = redact(value)
+        event[name] = _masked(name, value)
     return event
+
+
+def _masked(name: str, value: Any) -> Any:
+    if _SECRET_NAME.search(name):
+        return _MASK
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {str(key): _masked(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked(name, inner) for inner in value]
+    if isinstance(value, bool | int | float | None):
+        return value
+    return redact(str(value))
 
 
 def configure_logs(*, log_format: str, level: str, process: str) -> None:
