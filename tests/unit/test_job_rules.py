@@ -1,0 +1,55 @@
+"""States of a job, and criteria as they are stored and echoed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria
+from app.domain.jobs import TERMINAL, FileFormat, JobStatus, can_restart
+
+TEXTS = st.text(min_size=1, max_size=20)
+COUNTS = st.none() | st.integers(1, 2**40)
+CRITERIA = st.builds(
+    DownloadCriteria,
+    object_name=TEXTS,
+    file_format=st.sampled_from(FileFormat),
+    page_size=COUNTS,
+    limit=COUNTS,
+    api_limit=COUNTS,
+    query=st.dictionaries(TEXTS, st.text(max_size=20), max_size=4),
+    notification_url=st.none() | TEXTS,
+)
+
+
+@given(CRITERIA)
+def test_criteria_are_read_back_as_they_were(criteria: DownloadCriteria) -> None:
+    assert DownloadCriteria.from_echo(criteria.echo()) == criteria
+
+
+@given(CRITERIA)
+def test_only_criteria_that_work_are_echoed(criteria: DownloadCriteria) -> None:
+    assert set(criteria.echo()) <= set(SUPPORTED)
+    assert None not in criteria.echo().values()
+
+
+def test_no_criterion_both_works_and_is_planned() -> None:
+    assert not set(SUPPORTED) & set(PLANNED)
+
+
+@pytest.mark.parametrize("status", JobStatus)
+@pytest.mark.parametrize("more", [True, False])
+def test_a_restart_is_for_what_ended_before_the_vendors_last_record(status: JobStatus, more: bool) -> None:
+    ended_early = status in {JobStatus.ABORTED, JobStatus.CANCELLED} or (status is JobStatus.COMPLETED and more)
+    assert can_restart(status, more=more) == ended_early
+
+
+@pytest.mark.parametrize("status", JobStatus)
+def test_terminal_states_are_the_three_that_nobody_leaves_by_himself(status: JobStatus) -> None:
+    assert status.is_terminal == (status.value in {"COMPLETED", "ABORTED", "CANCELLED"}) == (status in TERMINAL)
+
+
+def test_formats_have_both_spellings_and_the_vendors_own_misspelling() -> None:
+    assert [each.short for each in FileFormat] == ["JSONL", "JSON", "CSV"]
+    assert FileFormat.parse("txt/csv") is FileFormat.parse("text/csv") is FileFormat.CSV
+    with pytest.raises(ValueError, match="xml"):
+        FileFormat.parse("application/xml")
