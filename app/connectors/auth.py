@@ -24,13 +24,22 @@ def secret_params(auth: AuthSpec) -> tuple[str, ...]:
     return (auth.name,) if auth.kind is AuthKind.API_KEY and auth.placement == "query" else ()
 
 
+def encoded_secret(auth: AuthSpec, secrets: Mapping[str, str], config: Mapping[str, str]) -> str | None:
+    """What is sent in place of a secret and gives it away as well; None where secrets are sent as they are."""
+    return _basic_pair(auth, {"secret": secrets, "config": config}) if auth.kind is AuthKind.BASIC else None
+
+
 def _none(_auth: AuthSpec, _values: Values, request: Request) -> Request:
     return request
 
 
 def _basic(auth: AuthSpec, values: Values, request: Request) -> Request:
+    return _with_header(request, "Authorization", f"Basic {_basic_pair(auth, values)}")
+
+
+def _basic_pair(auth: AuthSpec, values: Values) -> str:
     pair = f"{auth.user.render(values)}:{auth.password.render(values)}"
-    return _with_header(request, "Authorization", f"Basic {base64.b64encode(pair.encode()).decode()}")
+    return base64.b64encode(pair.encode()).decode()
 
 
 def _token(auth: AuthSpec, values: Values, request: Request) -> Request:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,6 +37,9 @@ DEFAULT_PAGE_SIZE = 100
 DETAIL_CHARS = 200
 MAX_OBJECT_NAME = 128
 _OBJECT_NAME = re.compile(r"[^/?#\\%\x00-\x1f\x7f]{1,128}")
+_QUOTABLE_BYTES = 64 * 1024
+"""Where secrets are looked for before anything is cut off: half a secret would not be found."""
+_QUOTED_CHARS = 4000
 _PAST_END = frozenset({400, 404, 410, 416, 422})
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _percent_encoded = partial(quote, safe="")
@@ -91,6 +96,7 @@ class VendorClient:
         self._base_url = render_base_url(connector, config)
         self._origins = (origin_of(self._base_url), *connector.origins)
         self._reader = page_reader(self._object.list)
+        self._secret_forms = _forms_of(*secrets.values(), auth.encoded_secret(connector.auth, secrets, config))
         self._list_url = self._base_url + self._object.list.path.render(self._values, encode=_percent_encoded)
 
     def __repr__(self) -> str:
@@ -163,7 +169,7 @@ class VendorClient:
 
     def _judged(self, verdict: Verdict, response: Response, url: str, cursor: Any, size: int) -> FetchResult:
         if verdict.action is Action.OK and response.status != NO_CONTENT:
-            return self._got(self._reader.read(response.body), response, url, cursor, size)
+            return self._got(self._reader.read(response.body, self._hidden), response, url, cursor, size)
         is_past_end = verdict.action is Action.FAIL and self._is_past_end(response.status, cursor)
         if verdict.action in {Action.EMPTY, Action.STOP} or is_past_end:
             return self._got(EMPTY_PAGE, response, url, cursor, size, is_end=verdict.action is not Action.EMPTY)
@@ -211,7 +217,8 @@ class VendorClient:
 
     def _excerpt(self, response: Response) -> str:
         """What the vendor said, readable whatever it is: markup and control characters gone."""
-        text = _MARKUP.sub(" ", response.body[:4000].decode("utf-8", "replace"))
+        whole = self._hidden(response.body[:_QUOTABLE_BYTES].decode("utf-8", "replace"))
+        text = _MARKUP.sub(" ", whole[:_QUOTED_CHARS])
         readable = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return self._redacted(readable)
 
@@ -223,10 +230,15 @@ class VendorClient:
         return self._hidden(text)[:DETAIL_CHARS]
 
     def _hidden(self, text: str) -> str:
-        for secret in sorted(self._secrets.values(), key=len, reverse=True):
-            for form in {secret, quote(secret, safe="")} if secret else ():
-                text = text.replace(form, "***")
+        for form in self._secret_forms:
+            text = text.replace(form, "***")
         return text
+
+
+def _forms_of(*secrets: str | None) -> list[str]:
+    """How vendors spell secrets when they echo them: as sent, percent-encoded, in JSON, in HTML; the longest first."""
+    spellings = (str, _percent_encoded, lambda text: json.dumps(text)[1:-1], html.escape)
+    return sorted({spell(secret) for secret in secrets if secret for spell in spellings}, key=len, reverse=True)
 
 
 def planned_page_size(spec: ObjectSpec, requested: int | None, *, default: int = DEFAULT_PAGE_SIZE) -> int:

@@ -8,7 +8,7 @@ object was declared, array indexes in pointers) goes through the slow scanner, w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -23,7 +23,9 @@ from app.connectors.scanner import NotJsonError, scan_items
 
 Raw = msgspec.Raw
 Record = Raw | bytes
+Hide = Callable[[str], str]
 
+_QUOTABLE_BYTES = 64 * 1024
 _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 
@@ -81,30 +83,33 @@ class PageReader:
         self._pointers = _value_pointers(list_spec, list_spec.page)
         self._decoder = _make_decoder(self._records, self._pointers)
 
-    def read(self, body: bytes) -> Page:
-        """Cut `body`. Raises PageFault: not JSON, not UTF-8, nested too deep, or no list where one is declared."""
+    def read(self, body: bytes, hide: Hide = str) -> Page:
+        """Cut `body`. Raises PageFault: not JSON, not UTF-8, nested too deep, or no list where one is declared.
+
+        `hide` takes secrets out of the text that a fault quotes.
+        """
         body = body.removeprefix(_BOM)
         _check_text(body)
         try:
-            records, values = self._read_fast(body)
+            records, values = self._read_fast(body, hide)
         except msgspec.MsgspecError:
-            records, values = self._read_slow(body)
+            records, values = self._read_slow(body, hide)
         except RecursionError:
             raise PageFault("not_json", "The answer is nested too deep.") from None
         if records is None and not self._is_missing_empty:
-            raise self._missing(body)
+            raise self._missing(body, hide)
         return Page(_on_one_line(records or [], body), values)
 
-    def _read_fast(self, body: bytes) -> tuple[list[Record] | None, dict[str, Any]]:
+    def _read_fast(self, body: bytes, hide: Hide) -> tuple[list[Record] | None, dict[str, Any]]:
         if self._decoder is None:
-            return self._read_slow(body)
+            return self._read_slow(body, hide)
         tree = self._decoder.decode(body)
         values = {name: _walk(tree, split_pointer(pointer)) for name, pointer in self._pointers.items()}
         return _walk(tree, split_pointer(self._records)), values
 
-    def _read_slow(self, body: bytes) -> tuple[list[Record] | None, dict[str, Any]]:
+    def _read_slow(self, body: bytes, hide: Hide) -> tuple[list[Record] | None, dict[str, Any]]:
         if body.lstrip()[:1] not in {b"{", b"["}:
-            raise PageFault("not_json", f"The answer is no JSON object or array: {_excerpt(body)}")
+            raise PageFault("not_json", f"The answer is no JSON object or array: {_excerpt(body, hide)}")
         try:
             found = find_raw(body, self._records)
             values = {name: find_value(body, pointer) for name, pointer in self._pointers.items()}
@@ -112,16 +117,16 @@ class PageReader:
         except RecursionError:
             raise PageFault("not_json", "The answer is nested too deep.") from None
         except (Missing, NotJsonError):
-            raise PageFault("not_json", f"The answer is not JSON: {_excerpt(body)}") from None
+            raise PageFault("not_json", f"The answer is not JSON: {_excerpt(body, hide)}") from None
         # Some servers write an empty list as `{}` or `""`; anything else that is no array is wrong however declared.
         if found is not None and items is None and bytes(found).strip() not in {b"{}", b'""'}:
-            raise self._missing(body)
+            raise self._missing(body, hide)
         return (None if items is None else [*items]), values
 
-    def _missing(self, body: bytes) -> PageFault:
+    def _missing(self, body: bytes, hide: Hide) -> PageFault:
         return PageFault(
             "missing_records",
-            f"There is no array of records at {self._records!r}: {_excerpt(body)} "
+            f"There is no array of records at {self._records!r}: {_excerpt(body, hide)} "
             f"If that means an empty list, declare `missing: empty` in the connector.",
         )
 
@@ -204,9 +209,9 @@ def _compact(record: bytes) -> bytes:
         return _SPACE.sub(rb"\1", record)
 
 
-def _excerpt(body: bytes) -> str:
-    """The beginning of a body for a message: 80 printable characters."""
-    text = body[:200].decode("utf-8", "replace")
+def _excerpt(body: bytes, hide: Hide) -> str:
+    """The beginning of a body for a message: 80 printable characters, cut behind `hide`, which needs whole secrets."""
+    text = hide(body[:_QUOTABLE_BYTES].decode("utf-8", "replace"))[:200]
     shown = re.sub(r"[^\x20-\x7e\xa0-\uffff]+", " ", text).strip()[:80]
     if shown.startswith("<"):
         return f"it is HTML or XML ({shown})."

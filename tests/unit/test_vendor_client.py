@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,9 +121,38 @@ def test_a_vendor_that_echoes_the_secret_does_not_get_it_into_a_message(text: st
         assert "***" in result.detail + result.verdict.message
 
 
+@pytest.mark.parametrize(
+    ("auth", "secret"),
+    [
+        ({"kind": "bearer"}, "eyJ" + "q9Zx7" * 60),
+        ({"kind": "basic"}, "eyJ" + "q9Zx7" * 60),
+        ({"kind": "basic"}, "q9Zx7"),
+        ({"kind": "bearer"}, 'q9Z"x7\\<b>&'),
+    ],
+)
+@pytest.mark.parametrize("spell", [str, json.dumps, html.escape])
+def test_no_piece_of_an_echoed_header_gets_into_a_message(
+    auth: dict[str, Any], secret: str, spell: Callable[[str], str]
+) -> None:
+    connector = load_connector({**document("cursor"), "auth": auth})
+    secrets = dict.fromkeys(connector.secret_names, secret)
+    for status in (200, 403):
+        http = Recorder()
+        client = VendorClient(connector, "records", {"username": "me"}, secrets, http)
+        client.fetch(None, 10)
+        echo = spell(dict(http.requests[0].headers)["Authorization"])
+        http.status, http.body = status, f"<html>bad {echo}".encode()
+        result = client.fetch(None, 10)
+        assert isinstance(result, Failed)
+        told = f"{result.detail} {result.verdict.message}"
+        assert "***" in told
+        sent_value = dict(http.requests[0].headers)["Authorization"].partition(" ")[2]
+        assert not any(piece in told for piece in (secret[:3], sent_value[:5]))
+
+
 def test_what_the_vendor_said_is_readable_and_short() -> None:
-    html = b"<html><style>p{}</style><body><h1>Down</h1>\r\n\x00<p>for maintenance</p>" + b"x" * 5000
-    result = fetch(Recorder(status=503, body=html))
+    page = b"<html><style>p{}</style><body><h1>Down</h1>\r\n\x00<p>for maintenance</p>" + b"x" * 5000
+    result = fetch(Recorder(status=503, body=page))
     assert isinstance(result, Failed)
     assert result.detail.startswith("Down for maintenance")
     assert len(result.detail) <= 200
