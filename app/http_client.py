@@ -172,9 +172,9 @@ class _Transfer:
 
     def run(self, request: Request, beat: Beat | None) -> Response:
         self._check(request.url)
-        self._prepare(request, beat)
         started_at = time.monotonic()
         try:
+            self._prepare(request, beat)
             self._curl.perform()
             if not self._is_head_whole:  # libcurl takes a connection that ends inside the head for a whole answer
                 raise TransportError("cut", f"{_place(request)}: the answer ended inside its head.")

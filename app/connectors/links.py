@@ -10,7 +10,8 @@ from app.connectors.faults import PageFault
 
 MAX_LINK_BYTES = 16 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_LINK = re.compile(r"<(?P<url>[^>]*)>(?P<params>(?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;,]*))?)*)")
+# No `<` inside a target: otherwise a header of nothing but these would take minutes.
+_LINK = re.compile(r"<(?P<url>[^<>]*)>(?P<params>(?:\s*;\s*[^\s=;,]+(?:\s*=\s*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;,]*))?)*)")
 _PARAM = re.compile(r";\s*(?P<name>[^\s=;,]+)(?:\s*=\s*(?:\"(?P<quoted>(?:[^\"\\]|\\.)*)\"|(?P<bare>[^\s;,]*)))?")
 _UNSAFE = re.compile(r"[^\x21-\x7e]")
 
@@ -43,8 +44,8 @@ def resolve_link(
     """
     if len(link) > MAX_LINK_BYTES:
         raise PageFault("bad_link", f"The next link is longer than {MAX_LINK_BYTES} bytes.")
-    escaped = _UNSAFE.sub(lambda match: quote(match.group()), link.strip())
     try:
+        escaped = _UNSAFE.sub(lambda match: quote(match.group()), link.strip())
         url = urljoin(base, escaped)
         parts, origin = urlsplit(url), origin_of(url)
     except ValueError:

@@ -21,6 +21,8 @@ Json = Any
 Cursor = dict[str, Any]
 
 MAX_EMPTY_PAGES = 1000
+MAX_TOKEN_CHARS = 16 * 1024
+_LARGEST_COUNT = 2**63 - 1
 URL_KINDS = frozenset({PageKind.NEXT_URL, PageKind.LINK, PageKind.ODATA})
 COUNTED_KINDS = frozenset({PageKind.PAGE, PageKind.OFFSET, PageKind.KEYSET})
 
@@ -263,6 +265,7 @@ def _after_key(step: _Step) -> Next:
         raise PageFault("bad_cursor", f"The last record has no text or number at {step.page.field!r} to go on from.")
     if key == step.state.get("key"):
         raise PageFault("loop", "The last record of the page is the one that the page should begin behind.")
+    _check_kept(key, "key of the last record")
     return step.go_on(key=key, guard=advance_guard(step.state.get("guard"), print_of(key)))
 
 
@@ -280,6 +283,7 @@ def _next_token(step: _Step) -> Next:
     if not isinstance(token, str | int | float) or isinstance(token, bool):
         raise PageFault("bad_cursor", f"The next token is {type(token).__name__}; a text or number is accepted.")
     text = str(token)
+    _check_kept(text, "next token")
     if text == step.state.get("token"):
         raise PageFault("loop", "The vendor gave the same next token again.")
     return step.go_on(token=text, guard=advance_guard(step.state.get("guard"), print_of(text)))
@@ -350,6 +354,14 @@ def _smaller_page(page: PageSpec, state: Cursor, asked: int) -> int | None:
     return next((size // factor for factor in range(2, size + 1) if size % factor == 0), None)
 
 
+def _check_kept(text: str, name: str) -> None:
+    """Refuse what JSON can say, but neither a row nor a URL can hold."""
+    if len(text) > MAX_TOKEN_CHARS:
+        raise PageFault("bad_cursor", f"The {name} is longer than {MAX_TOKEN_CHARS} characters.")
+    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+        raise PageFault("bad_cursor", f"The {name} holds U+0000 or half a surrogate pair, which cannot be sent back.")
+
+
 def _is_nothing(value: Json) -> bool:
     return value is None or value is False or value == ""
 
@@ -360,8 +372,10 @@ def count_of(value: Json, name: str) -> int | None:
         return None
     try:
         count = int(value)
-    except (TypeError, ValueError):
-        raise PageFault("bad_cursor", f"The {name} is {str(value)[:40]!r}; a number is accepted.") from None
+    except (TypeError, ValueError, OverflowError):
+        count = None
+    if count is None or count > _LARGEST_COUNT:
+        raise PageFault("bad_cursor", f"The {name} is {str(value)[:40]!r}; a number is accepted.")
     return max(0, count)
 
 

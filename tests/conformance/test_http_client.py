@@ -192,6 +192,11 @@ def test_endless_headers_end(http: HttpClient) -> None:
     failure(http, play)
 
 
+def test_a_url_that_cannot_be_sent_is_a_failure(http: HttpClient) -> None:
+    with pytest.raises(TransportError):
+        get(http, once(b"body"), "/list?after=" + "x" * 9_000_000)
+
+
 def test_silence_ends(http: HttpClient) -> None:
     def play(wire: Wire) -> None:
         wire.read_request()

@@ -65,7 +65,9 @@ def test_a_key_that_the_vendor_echoes_is_not_kept() -> None:
     assert resolve("?a=1&api_key=secret&b=%24", secret="api_key") == "https://api.vendor.test/v1/list?a=1&b=%24"
 
 
-@pytest.mark.parametrize("link", ["https://[", "https://api.vendor.test:port/", "a" * (MAX_LINK_BYTES + 1)])
+@pytest.mark.parametrize(
+    "link", ["https://[", "https://api.vendor.test:port/", "?a=\ud800", "a" * (MAX_LINK_BYTES + 1)]
+)
 def test_a_link_that_is_none_is_a_fault(link: str) -> None:
     with pytest.raises(PageFault):
         resolve(link)
@@ -80,6 +82,8 @@ def test_a_link_that_is_none_is_a_fault(link: str) -> None:
         ('<https://a/?a=1,2;3>; title="a, \\"b\\"; rel=next"; rel="NEXT"', "https://a/?a=1,2;3"),
         ('<https://a/1>; rel="prev"', None),
         ("nonsense", None),
+        ('<<https://a/1>; rel="next"', "https://a/1"),
+        ("<" * 100_000, None),
         ("", None),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.connectors.faults import PageFault
 from app.connectors.model import PageKind, PageSpec
-from app.connectors.paginators import MAX_EMPTY_PAGES, Cursor, Json, PageView, next_cursor
+from app.connectors.paginators import MAX_EMPTY_PAGES, MAX_TOKEN_CHARS, Cursor, Json, PageView, next_cursor
 from app.http_client import Headers
 
 TOKEN = PageSpec(PageKind.CURSOR, param="after", at="/next")
@@ -93,6 +93,12 @@ def test_a_token_of_a_strange_type_is_a_fault(token: Json) -> None:
     assert fault(TOKEN, [view(token=token)]) == "bad_cursor"
 
 
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b", "x" * (MAX_TOKEN_CHARS + 1)])
+def test_a_token_or_key_that_no_row_or_url_can_hold_is_a_fault(text: str) -> None:
+    assert fault(TOKEN, [view(token=text)]) == "bad_cursor"
+    assert fault(KEYSET, [view(key=text)]) == "bad_cursor"
+
+
 @pytest.mark.parametrize("token", [None, "", False])
 def test_no_token_is_the_end(token: Json) -> None:
     assert next_cursor(TOKEN, None, 10, view(token=token)).is_exhausted
@@ -131,7 +137,7 @@ def test_an_empty_page_before_the_exact_total_is_a_fault() -> None:
     assert fault(page, [view(mark="i1", total=30), view(0, mark="", total=30)]) == "short_end"
 
 
-@pytest.mark.parametrize("total", ["many", {}, []])
+@pytest.mark.parametrize("total", ["many", {}, [], float("inf"), 2**63])
 def test_a_total_that_is_no_number_is_a_fault(total: Json) -> None:
     assert fault(PAGE, [view(total=total)]) == "bad_cursor"
 
