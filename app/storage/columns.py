@@ -1,8 +1,9 @@
 """CSV columns: how a nested field is named, and which names the records of a block bring.
 
 A column is spelled as the path of its field, names joined with dots. A dot or backslash that belongs to a name itself
-has a backslash before it in this (stored) spelling, so that `{"a.b": 1}` and `{"a": {"b": 1}}` stay apart; the header
-row shows the names joined with plain dots. A record that is no object counts as `{"value": record}`.
+has a backslash before it in this (stored) spelling, so that `{"a.b": 1}` and `{"a": {"b": 1}}` stay apart. U+0000,
+which PostgreSQL keeps in no text, is a backslash and a 0. The header row shows the names joined with plain dots. A
+record that is no object counts as `{"value": record}`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ LONE_VALUE = "value"
 _PIECE_BYTES = 128 * 1024  # what is decoded at once stays in the processor's cache: a third less time than 1 MiB
 
 _NAME = re.compile(r"((?:[^.\\]|\\.)*)(?:\.|$)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 def spelled(path: Path) -> str:
     r"""`("a.b", "c")` -> `a\.b.c`."""
-    return ".".join(re.sub(r"([.\\])", r"\\\1", name) for name in path)
+    return ".".join(re.sub(r"([.\\])", r"\\\1", name).replace("\0", "\\0") for name in path)
 
 
 def path_of(column: str) -> Path:
@@ -39,7 +41,7 @@ def path_of(column: str) -> Path:
         match = _NAME.match(column, at)
         if match is None:
             raise ValueError(f"column {column!r} ends in a lone backslash")
-        names.append(re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL))
+        names.append(_ESCAPE.sub(lambda found: "\0" if found[1] == "0" else found[1], match[1]))
         at = match.end()
         if at == match.end(1):
             return tuple(names)

@@ -241,6 +241,7 @@ def test_wide_tables_are_rendered_a_few_rows_at_a_time(monkeypatch: pytest.Monke
 def test_spelling_of_a_column_is_reversible(path: tuple[str, ...]) -> None:
     assert path_of(spelled(path)) == path
     assert header_name(spelled(path)) == ".".join(path)
+    assert "\0" not in spelled(path)  # which no text of PostgreSQL holds
 
 
 @given(records=st.lists(objects, max_size=12), known=st.integers(0, 3), cut=st.integers(0, 12))
