@@ -71,6 +71,17 @@ def test_a_database_without_its_migrations_is_not_ready(door: Door) -> None:
     assert "haulage release" in faults["database"]
 
 
+def test_methods_that_nobody_knows_do_not_fill_the_metrics(door: Door) -> None:
+    client = door.app.test_client()
+    for method in ("INVENTED", "MADEUP"):
+        client.open("/health", method=method)
+
+    scraped = client.get("/metrics").text
+
+    assert 'method="other"' in scraped
+    assert "INVENTED" not in scraped
+
+
 def test_metrics_tell_the_work_and_no_tenant(door: Door) -> None:
     door.fetched()
     door.submit()
