@@ -1,6 +1,6 @@
 """Worker children, whole workers and sweepers are killed at each step of their work, several jobs at once."""
 
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,8 +12,8 @@ from tests.fixtures.vendor import KINDS
 
 PAGES, PAGE = 40, 25
 ONCE_A_LEG = ("claim", "plan", "renew", "hand_back", "hint", "finish")
-ONLY_IN_LONG_LEGS = ("renew", "hand_back", "hint")
-"""Steps that a leg comes to only when it is left alone for a while and nobody else waits."""
+CALM = (("renew", "hand_back"), ("hint",))
+"""Steps that a leg comes to only when it is left alone for a while; the last one only when nobody else waits."""
 
 
 def submit_for(stack: Stack, number: int, step: str) -> SubmittedJob:
@@ -21,7 +21,7 @@ def submit_for(stack: Stack, number: int, step: str) -> SubmittedJob:
     kind = KINDS[1 + number % (len(KINDS) - 1)]
     account: dict[str, Any] = {"records": PAGES * PAGE, "latency_ms": 20, "habits": {"text": "strange"}}
     criteria: dict[str, Any] = {"pageSize": PAGE, "notificationUrl": stack.receiver.url}
-    if step.startswith(ONLY_IN_LONG_LEGS):
+    if step.startswith(("renew", "hand_back", "hint")):
         account["records"] *= 3
     elif step.startswith("reserve") or number % 3 == 0:
         criteria["apiLimit"] = 3 * PAGES // 2
@@ -30,26 +30,30 @@ def submit_for(stack: Stack, number: int, step: str) -> SubmittedJob:
     return stack.customer.submit(kind, account=account, **criteria)
 
 
-def submit_and_arm(stack: Stack, steps: list[str]) -> tuple[list[SubmittedJob], list[Path]]:
-    jobs = [submit_for(stack, number, step) for number, step in enumerate(steps)]
-    armed = [
-        stack.arm(step, job, at=1 if step.startswith(ONCE_A_LEG) else 3) for step, job in zip(steps, jobs, strict=True)
-    ]
-    return jobs, armed
+def waves() -> Iterator[list[str]]:
+    """Steps of a leg that are killed at the same time, each in a job of its own."""
+    calm = tuple(step for steps in CALM for step in steps)
+    yield [step for step in LEG_STEPS if not step.startswith(calm)]
+    for steps in CALM:
+        yield [step for step in LEG_STEPS if step.startswith(steps)]
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_killed_at_each_step_nothing_is_lost_or_doubled(stack: Stack, pool: str) -> None:
     """With the prefork pool a child dies, with the threads pool the whole worker and every leg in it."""
-    late = [step for step in LEG_STEPS if step.startswith(ONLY_IN_LONG_LEGS)]
-    armed = [stack.arm(step) for step in (*DELIVERY_STEPS, *SWEEPER_STEPS)]
-    jobs, armed_for = submit_and_arm(stack, [step for step in LEG_STEPS if step not in late])
-    for _ in range(2):
-        stack.keep("worker", pool=pool, slots=3)
-    stack.finish(jobs, timeout_s=90)
-    more_jobs, armed_late = submit_and_arm(stack, late)
-    stack.finish(more_jobs, timeout_s=90)
+    for step in (*DELIVERY_STEPS, *SWEEPER_STEPS):
+        stack.arm(step)
+    jobs: list[SubmittedJob] = []
+    for number, steps in enumerate(waves()):
+        wave = [submit_for(stack, i, step) for i, step in enumerate(steps)]
+        for step, job in zip(steps, wave, strict=True):
+            stack.arm(step, job, at=1 if step.startswith(ONCE_A_LEG) else 3)
+        if number == 0:  # the first steps are armed before anybody can come by
+            for _ in range(2):
+                stack.keep("worker", pool=pool, slots=3)
+        stack.finish(wave, timeout_s=90)
+        jobs += wave
 
     stack.wait_until_quiet()
-    assert [path.name for path in (*armed, *armed_for, *armed_late) if path.exists()] == []
-    stack.audit([*jobs, *more_jobs])
+    assert sorted(armed.name for armed in stack.sabotage.iterdir()) == [], "steps that nobody came by"
+    stack.audit(jobs)
