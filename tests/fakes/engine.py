@@ -185,21 +185,33 @@ class Engine:
 
     def add_tenant(self, kind: str = "page", **overrides: Any) -> Tenant:
         """An organisation with a connector of page kind `kind` and an instance of it."""
+        return self.add_tenant_of(document(kind, **overrides))
+
+    def add_tenant_of(self, connector: dict[str, Any], **configuration: str) -> Tenant:
+        """An organisation with a connector of its own and an instance of it."""
         self._tenant_count += 1
         with self.plain_db.transaction() as conn:
             organisation = organisations.insert(conn, f"organisation {self._tenant_count}", id_key="test")
-            connectors.insert(conn, organisation.id, "vendor", document(kind, **overrides), "any", id_key="test")
-        return Tenant(organisation.id, self.add_instance(organisation.id))
+            connectors.insert(conn, organisation.id, "vendor", connector, "any", id_key="test")
+        return Tenant(organisation.id, self.add_instance(organisation.id, **configuration))
 
-    def add_instance(self, organisation_id: int) -> int:
+    def add_instance(self, organisation_id: int, **configuration: str) -> int:
         """One more instance of the organisation's connector."""
         with self.plain_db.transaction() as conn:
             connector = connectors.get(conn, organisation_id, "vendor")
             instance_id = instances.next_id(conn, id_key="test")
             token_hash = f"hash {instance_id}".encode()
-            sealed = self.ctx.vault.seal(organisation_id, instance_id, {})
+            sealed = self.ctx.vault.seal(organisation_id, instance_id, {"password": "any"})
             new = NewInstance(
-                instance_id, organisation_id, connector.id, "mine", [], {}, sealed, token_hash, token_hint="hint"
+                instance_id,
+                organisation_id,
+                connector.id,
+                "mine",
+                [],
+                configuration,
+                sealed,
+                token_hash,
+                token_hint="hint",
             )
             instances.insert(conn, new)
         return instance_id
