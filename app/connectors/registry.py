@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -14,20 +15,33 @@ _PACKAGE = "app.connectors.catalog"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as JSON would say it: dates stay text, and a key that stands twice is an error, not a silent loss."""
+    """YAML as JSON would say it: no, off, dates and 012 stay text, and a key that stands twice is an error."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        seen: set[str] = set()
+        for each, _ in node.value:
+            key = self.construct_object(each, deep=True)
+            if not isinstance(key, str):
+                shown = each.value if isinstance(each, yaml.ScalarNode) else key
+                problem = f"the key {shown!r} is no text; write it in quotes"
+                raise yaml.constructor.ConstructorError(None, None, problem, each.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", each.start_mark)
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+_Loader.yaml_implicit_resolvers = {}
+for _kind, _pattern, _first in (  # the first that matches holds; PyYAML's own are those of YAML 1.1
+    ("merge", "<<", "<"),
+    ("null", "~|null|Null|NULL|", "~nN"),
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", "-?(0|[1-9][0-9]*)", "-0123456789"),
+    ("float", r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", "-0123456789"),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_kind}", re.compile(f"(?:{_pattern})$"), [*_first, *([""] if _kind == "null" else [])]
+    )
 
 
 def parse_document(text: str) -> dict[str, Any]:

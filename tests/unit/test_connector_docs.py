@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import probe_connector
 from app.connectors.model import AuthKind, PageKind
 from app.connectors.page_schema import KIND_FIELDS, PageSchema
 from app.connectors.registry import parse_document
@@ -44,3 +45,10 @@ def test_the_table_of_page_kinds_names_what_each_kind_takes() -> None:
     rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` \|(.*)\|$", TEXT.partition("## page")[2], re.MULTILINE)}
     for kind, (_, accepted) in KIND_FIELDS.items():
         assert accepted - shared <= set(re.findall(r"`(\w+)`", rows[kind])), kind
+
+
+def test_the_shown_command_line_has_only_options_that_exist() -> None:
+    shown = re.findall(r"--[a-z-]+", "".join(re.findall(r"^    haulage connector test .*$", TEXT, re.MULTILINE)))
+    options = {option for each in probe_connector.params for option in each.opts}
+    assert shown
+    assert set(shown) <= options

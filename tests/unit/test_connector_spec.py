@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -67,6 +68,31 @@ def test_json_and_yaml_are_the_same_document() -> None:
 
     document = parse_document(SMALLEST)
     assert parse_document(json.dumps(document)) == document
+
+
+@pytest.mark.parametrize(
+    "word", ["no", "off", "Yes", "y", "012", "1:30", "0x1f", "1_000", ".5", "2026-11-22", "=", "nan", "+1", "1."]
+)
+def test_words_that_json_does_not_know_stay_text(word: str) -> None:
+    assert parse_document(f"{word}: {word}") == {word: word}
+
+
+def test_yaml_reads_what_json_knows() -> None:
+    document = parse_document("{a: true, b: False, c: null, d: ~, e: , f: -12, g: 1.5, h: 2e3}")
+    assert document == {"a": True, "b": False, "c": None, "d": None, "e": None, "f": -12, "g": 1.5, "h": 2000.0}
+
+
+@pytest.mark.parametrize("key", ["12", "true", "~", "1.0", "[1, 2]"])
+def test_a_key_that_is_no_text_is_refused_with_its_line(key: str) -> None:
+    with pytest.raises(
+        ConnectorInvalidError, match=rf"line 2: the key '?{re.escape(key)}'? is no text; write it in quotes"
+    ):
+        parse_document(f"a: 1\n{key}: 2\n")
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_line() -> None:
+    with pytest.raises(ConnectorInvalidError, match="line 3: the key 'a' stands twice"):
+        parse_document("a: 1\nb: 2\na: 3\n")
 
 
 def test_a_document_comes_back_as_it_was_given_and_its_digest_ignores_order() -> None:
