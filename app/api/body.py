@@ -26,6 +26,7 @@ _decode = msgspec.json.Decoder().decode
 class BodyParser(FlaskParser):
     """webargs with our rules for bodies and our errors."""
 
+    DEFAULT_VALIDATION_STATUS = 400
     DEFAULT_UNKNOWN_BY_LOCATION = {"json": None, "query": marshmallow.EXCLUDE, "headers": marshmallow.EXCLUDE}  # noqa: RUF012
 
     def load_json(self, req: Request, schema: Schema) -> Any:  # noqa: ARG002 - webargs' signature

@@ -61,7 +61,7 @@ blueprint.url_value_preprocessor(_drop_hub)
             "in": "header",
             "name": "Idempotency-Key",
             "schema": {"type": "string", "maxLength": _LONGEST_KEY},
-            "description": "The same key with the same body gives the same job for 24 hours",
+            "description": "The same key with the same body gives the same job for 24 hours; another body gets 422",
         }
     ]
 )
@@ -178,7 +178,7 @@ def get_result(job_id: int) -> Response:
 def get_object_result(job_id: int, object_name: str) -> Response:  # noqa: ARG001 - clients send differing names
     """Read the result, by the object's name
 
-    The name is not checked: clients of the vendor send other spellings than the job has (reference 3d).
+    The name is not checked: clients send other spellings of it than the job has.
     """
     return send_result(open_result(context(), caller(), job_id))
 

@@ -28,7 +28,11 @@ class CriteriaSchema(Schema):
     )
     pageSize = whole_number(metadata={"description": "Records a vendor call; capped at what the vendor allows"})
     limit = whole_number(metadata={"description": "Stop after so many records"})
-    apiLimit = whole_number(metadata={"description": "Make at most so many vendor calls, retries included"})
+    apiLimit = whole_number(
+        metadata={
+            "description": "Make at most so many vendor calls, retries included; a restart may make as many again"
+        }
+    )
     query = texts_by_name(allow_none=True, metadata={"description": "Further query parameters of the vendor's call"})
     notificationUrl = text(1, 2000, allow_none=True, metadata={"description": "Gets a POST when the job has ended"})
 

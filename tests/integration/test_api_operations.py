@@ -2,6 +2,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -119,12 +120,23 @@ def test_the_document_describes_every_call(door: Door) -> None:
     }
     assert described == offered
     assert len(json.dumps(document)) > 10_000
+    assert "(reference" not in json.dumps(document)
+    assert all({"400", "default"} <= call["responses"].keys() for call in _calls_with_body(document))
     assert all(
         call.get("summary")
         for calls in document["paths"].values()
         for name, call in calls.items()
         if name != "parameters"
     )
+
+
+def _calls_with_body(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        call
+        for calls in document["paths"].values()
+        for name, call in calls.items()
+        if name != "parameters" and "requestBody" in call
+    ]
 
 
 def test_the_page_runs_on_files_of_our_own(door: Door) -> None:
