@@ -23,6 +23,15 @@ def guide(stack: Stack, sandbox_url: str, *, flower_login: str) -> str:
 """
 
 
+def later_guide(organisation: str, user: str) -> str:
+    """Shown at every later start, in the place of the tour."""
+    return f"""\
+  The credentials of organisation `{organisation}`, user `{user}`, were shown at the first start. Further ones:
+    .venv/bin/haulage token create --org {organisation}
+    .venv/bin/haulage token create --org {organisation} --user {user}
+"""
+
+
 def tour(api_url: str, sandbox_url: str, tenant: Tenant) -> str:
     """Shown at the first start only: the secrets are stored hashed and cannot be shown again."""
     instance = json.dumps(
@@ -34,7 +43,7 @@ def tour(api_url: str, sandbox_url: str, tenant: Tenant) -> str:
     )
     job = json.dumps({"objectName": "records", "format": "application/jsonl"})
     authorization = f"User {tenant.user_secret}, Organization {tenant.organisation_secret}"
-    return f"""
+    return f"""\
   Credentials of organisation `{tenant.organisation}`, user `{tenant.user}`. They are shown only now:
     User          {tenant.user_secret}
     Organization  {tenant.organisation_secret}
@@ -52,6 +61,6 @@ def tour(api_url: str, sandbox_url: str, tenant: Tenant) -> str:
     # a bulk download, its state, its file
     JOB=$(curl -s $API/bulk/download -H "$AUTH" -H 'Content-Type: application/json' \\
       -d '{job}' | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
-    curl -s $API/bulk/$JOB/status -H "$AUTH"; echo    # until "jobStatus" is "COMPLETED"
+    until curl -s $API/bulk/$JOB/status -H "$AUTH" | grep COMPLETED; do sleep 1; done
     curl -s $API/bulk/$JOB/records -H "$AUTH" | head -3
 """

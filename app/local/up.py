@@ -9,7 +9,7 @@ from app.local import ports
 from app.local.home import Home, default_folder
 from app.local.stack import Stack
 from app.local.tenant import Tenant, create_tenant, organisation_exists
-from app.local.tour import guide, tour
+from app.local.tour import guide, later_guide, tour
 
 _SANDBOX_PORT = 8001
 _ORGANISATION, _USER = "local", "you"
@@ -42,8 +42,7 @@ def _run_until_stopped(home: Home) -> None:
         sandbox_url = _start_sandbox(stack, sandbox_port)
         tenant = _first_tenant(stack)
         print(guide(stack, sandbox_url, flower_login=kept["FLOWER_BASIC_AUTH"]))
-        if tenant is not None:
-            print(tour(stack.api_url, sandbox_url, tenant))
+        print(tour(stack.api_url, sandbox_url, tenant) if tenant else later_guide(_ORGANISATION, _USER))
         print("Ctrl-C stops everything; `make up` goes on with the same data.", flush=True)
         stop.wait()
         print("\nStopping: running downloads checkpoint and hand back ...", flush=True)
