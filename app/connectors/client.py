@@ -248,6 +248,20 @@ def planned_page_size(spec: ObjectSpec, requested: int | None, *, default: int =
     return min(size, page.size_max) if page.size_max else size
 
 
+def check_query(spec: ObjectSpec, query: Mapping[str, str]) -> None:
+    """Refuse extra query parameters that paging sets itself: they would be overwritten without a word.
+
+    Raises InvalidInputError.
+    """
+    for name, _ in first_request(spec.list.page, None, 1).params:
+        if name in query:
+            raise InvalidInputError(
+                f"query.{name} is set by the paging of {spec.name!r}; accepted: other parameters, and `pageSize` and "
+                "`limit` beside `query`.",
+                field="query",
+            )
+
+
 def find_object(connector: Connector, name: str) -> ObjectSpec:
     """The object called `name` (case matters), or the one that stands for any. Raises InvalidInputError."""
     by_name = {each.name: each for each in connector.objects}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.callbacks.urls import Resolver, check_url
-from app.connectors.client import find_object, planned_page_size
+from app.connectors.client import check_query, find_object, planned_page_size
 from app.db import connectors, idempotency, instances, jobs, runs, slices
 from app.db.connectors import Revision
 from app.db.instances import Instance
@@ -68,11 +68,9 @@ def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, cri
     if instance.disabled_at is not None:
         raise ConflictError("The instance is disabled; enable it to submit jobs.")
     revision = connectors.get_revision(conn, instance.revision_id)
-    page_size = planned_page_size(
-        find_object(connector_of(revision.id, revision.digest, revision.document), criteria.object_name),
-        criteria.page_size,
-        default=ctx.settings.page_size,
-    )
+    wanted = find_object(connector_of(revision.id, revision.digest, revision.document), criteria.object_name)
+    check_query(wanted, criteria.query)
+    page_size = planned_page_size(wanted, criteria.page_size, default=ctx.settings.page_size)
     job_id = jobs.insert(conn, _new_job(caller, instance, revision, criteria), id_key=ctx.settings.id_key)
     runs.insert(conn, job_id, 1, api_limit=criteria.api_limit, record_limit=criteria.limit)
     slices.insert(

@@ -68,7 +68,25 @@ def test_a_waiting_job_says_why_and_until_when(door: Door) -> None:
     message = door.call("GET", f"/bulk/{job_id}/status").get_json()["statusMessage"]
 
     assert "waiting until" in message
-    assert "429" in message
+    assert message.count("429") == 1
+
+
+def test_a_query_that_paging_would_overwrite_is_refused_by_name(door: Door) -> None:
+    for criteria, name in (
+        ({"objectName": "records_page", "query": {"group": "a", "per_page": "7"}}, "per_page"),
+        ({"objectName": "records_page", "query": {"page": "7"}}, "page"),
+    ):
+        message = refused(door.call("POST", "/bulk/download", json=criteria), 400)
+        assert f"query.{name} is set by the paging of 'records_page'" in message
+        assert "pageSize" in message
+
+
+def test_a_query_may_give_the_first_position_that_paging_leaves_open(door: Door) -> None:
+    door.vendor.account("acme").configure(records=25)
+    job_id = door.submit(objectName="records_keyset", query={"after_id": "20"})
+    door.run_leg(job_id)
+
+    assert door.call("GET", f"/bulk/{job_id}/status").get_json()["recordCount"] == 5
 
 
 @pytest.mark.parametrize(
