@@ -212,7 +212,8 @@ def _message(job: JobFacts) -> str:
 
 
 def _wait_line(waiting: WaitFacts, until: datetime) -> str:
-    parts = [f"waiting until {_iso(until)}", waiting.reason, waiting.last_error]
+    reason, error = waiting.reason or "", waiting.last_error or ""
+    parts = [f"waiting until {_iso(until)}", reason, "" if error in reason else error]
     tries = f" (failed tries: {waiting.try_count})" if waiting.try_count else ""
     return ": ".join(part for part in parts if part) + tries
 
