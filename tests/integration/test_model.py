@@ -126,8 +126,8 @@ class EngineMachine(RuleBasedStateMachine):
 
     # Workers ---------------------------------------------------------------------------------------------------------
 
-    @rule(target=hands, model=models)
-    def claim(self, model: ModelJob) -> object:
+    @rule(target=hands, model=models, is_at_work=st.booleans())
+    def claim(self, model: ModelJob, is_at_work: bool) -> object:
         with self.engine.plain_db.connection() as conn:
             claim = slices.claim(conn, model.slice_id, worker_id=None, lease_s=600)
             run = runs.get(conn, model.id, model.run)
@@ -139,6 +139,8 @@ class EngineMachine(RuleBasedStateMachine):
         assert (claim.crash_count, claim.job_status) == (model.crash_count, model.status)
         hand = Hand(claim, claim.checkpoint, claim.sequence, model.record_count, run.calls_left)
         self.all_hands.append(hand)
+        if is_at_work:
+            self.make_progress(model, 1, False)
         return hand
 
     @rule(hand=hands)
@@ -201,6 +203,15 @@ class EngineMachine(RuleBasedStateMachine):
         key = segment_key(claim.job_id, claim.run_number, 1, hand.unfinished, claim.number, f"{self.nonce:x}")
         self.store.put(key, [b"{}\n"])
         hand.written.append(key)
+
+    @rule(model=models, objects=st.integers(1, 2), exhausted=st.booleans())
+    def make_progress(self, model: ModelJob, objects: int, exhausted: bool) -> None:
+        """What most legs do: rules on single hands alone would seldom meet one that counts."""
+        for hand in [hand for hand in self.all_hands if self.counts(hand) and hand.claim.job_id == model.id]:
+            self.call(hand)
+            for _ in range(objects):
+                self.write(hand)
+            self.commit(hand, 1, exhausted, False)
 
     @rule(hand=hands, records=st.integers(0, 3), exhausted=st.booleans(), is_doubtful=st.booleans())
     def commit(self, hand: Hand, records: int, exhausted: bool, is_doubtful: bool) -> None:
