@@ -98,8 +98,11 @@ def test_a_process_shows_its_life_and_says_goodbye(engine: Engine) -> None:
     row = engine.one("select stopped_at, slots from workers")
     assert row["stopped_at"] is not None
     assert row["slots"] == 2
-    locks = engine.one("select count(*) as n from pg_locks where locktype = 'advisory' and objid = %s", life.worker_id)
-    assert locks == {"n": 0}
+
+    def is_let_go() -> bool:
+        return not engine.rows("select 1 from pg_locks where locktype = 'advisory' and objid = %s", life.worker_id)
+
+    wait_until(is_let_go, "the lock to go")
 
 
 def test_a_lost_connection_is_made_anew_with_the_same_row(engine: Engine) -> None:
