@@ -48,7 +48,7 @@ def version() -> None:
 
 @main.command()
 def release() -> None:
-    """Bring the database up to this release: migrations, then the catalogue of connectors."""
+    """Bring database and catalogue up to this release."""
     from app.config import load_settings, require
     from app.db.migrate import migrate
     from app.services.elements import sync_catalogue
@@ -66,7 +66,7 @@ def release() -> None:
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sandbox(arguments: Sequence[str]) -> None:
-    """Serve the sandbox vendor; `haulage sandbox --help` tells its options."""
+    """Serve the sandbox, a vendor to try."""
     from app.sandbox.__main__ import main as serve
 
     sys.exit(serve(list(arguments)))
@@ -193,7 +193,7 @@ def create_token(org: str, user: str | None, days: float | None, *, is_json: boo
 @of_org
 @as_json
 def list_tokens_of(org: str, *, is_json: bool) -> None:
-    """List secrets by their first characters, with their last use."""
+    """List secrets, by their first characters."""
     from app.services.identity import list_tokens
 
     with _context() as ctx:
@@ -217,7 +217,7 @@ def revoke(org: str, token_id: int) -> None:
 @click.option("--grace-hours", type=click.FloatRange(min=0), default=0, help="How long the old one still works.")
 @as_json
 def rotate(org: str, token_id: int, grace_hours: float, *, is_json: bool) -> None:
-    """Put a new secret in the place of another and print it, this once."""
+    """Replace a secret and print the new one, this once."""
     from app.services.identity import rotate_token
 
     with _context() as ctx:
@@ -240,7 +240,10 @@ def generate() -> None:
 
 @keys.command("rotate")
 def rotate_keys() -> None:
-    """Bring all secrets under the first key, once every process runs with it. May be stopped and begun again."""
+    """Bring all secrets under the first key.
+
+    Once every process runs with that key. May be stopped and begun again.
+    """
     from app.services.identity import rotate_encryption
 
     after_id, total = 0, 0
@@ -302,6 +305,7 @@ def _setting(text: str) -> tuple[str, str]:
 def _context() -> Iterator[Context]:
     ctx = build_context(pool_size=1)
     try:
+        ctx.db.dedicated().close()  # says at once why there is no connection, where the pool would try for long
         yield ctx
     finally:
         ctx.db.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 from marshmallow.fields import Float, Integer, String
-from marshmallow.validate import OneOf, Range
+from marshmallow.validate import OneOf, Range, Regexp
 
 from app.domain.segments import Encoding
 from app.errors import ConfigError
@@ -33,7 +33,13 @@ def _setting(env: str, doc: str, **extra: Any) -> Any:
 class Settings:
     """Durations in seconds, sizes in bytes."""
 
-    database_url: str = _setting("DATABASE_URL", "PostgreSQL 14 or newer, libpq URL", default="", secret=True)
+    database_url: str = _setting(
+        "DATABASE_URL",
+        "PostgreSQL 14 or newer, libpq URL",
+        default="",
+        secret=True,
+        schemes=("postgresql://", "postgres://"),
+    )
     broker_url: str = _setting("BROKER_URL", "Redis or Valkey URL of the Celery broker", default="", secret=True)
     storage_url: str = _setting(
         "STORAGE_URL", "Where segments and results live: file:///dir or s3://bucket/prefix", default=""
@@ -155,6 +161,7 @@ def _parse(kind: str, metadata: Mapping[str, Any], text: str) -> Any:
         return tuple(float(part) for part in text.split(","))
     rules: list[Any] = [Range(min=metadata["low"])] if "low" in metadata else []
     rules += [OneOf(metadata["choices"])] if "choices" in metadata else []
+    rules += [Regexp("|".join(metadata["schemes"]))] if "schemes" in metadata else []
     parsers: dict[str, type[Integer | Float | String]] = {"int": Integer, "float": Float}
     return parsers.get(kind, String)(validate=rules).deserialize(text)
 
@@ -162,6 +169,8 @@ def _parse(kind: str, metadata: Mapping[str, Any], text: str) -> Any:
 def _accepted(kind: str, metadata: Mapping[str, Any]) -> str:
     if "choices" in metadata:
         return f"one of {', '.join(metadata['choices'])}"
+    if "schemes" in metadata:
+        return f"a URL that begins with {' or '.join(metadata['schemes'])}"
     least = f", at least {metadata['low']}" if "low" in metadata else ""
     words = {"int": "a whole number", "float": "a number", "tuple[float, ...]": "numbers separated by commas"}
     return words.get(kind, "a text") + least

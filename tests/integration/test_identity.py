@@ -1,4 +1,5 @@
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,16 @@ def test_a_connector_file_is_checked_against_a_live_vendor(
     assert refused.exit_code == 1
     assert "FAIL" in refused.stdout
     assert haulage("connector", "test", file, "--set", "nothing").exit_code == 2
+
+
+def test_the_command_line_says_at_once_why_there_is_no_database(haulage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody:s3cr3t@127.0.0.1:1/haulage")
+    refused = haulage("org", "list")
+    assert refused.exit_code == 1
+    assert re.fullmatch(r"Error: PostgreSQL: .*port 1 failed: Connection refused.*\n", refused.stderr)
+    assert "s3cr3t" not in refused.output
+
+
+def test_the_list_of_commands_is_not_cut(haulage: Any) -> None:
+    for words in ((), ("org",), ("user",), ("token",), ("keys",), ("connector",)):
+        assert "..." not in haulage(*words, "--help").stdout.replace("[ARGS]...", "")

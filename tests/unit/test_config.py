@@ -54,6 +54,13 @@ def test_a_wrong_value_is_named_with_what_would_be_right(name: str, value: str, 
     assert accepted in refused.value.message
 
 
+@pytest.mark.parametrize("url", [f"host=db password={SECRET}", f"mysql://u:{SECRET}@db/x", SECRET])
+def test_a_database_url_of_another_kind_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^DATABASE_URL=\(hidden\) .* begins with postgresql://") as refused:
+        load_settings({"DATABASE_URL": url})
+    assert SECRET not in str(refused.value)
+
+
 @pytest.mark.parametrize("ending", ["", "\n", " \n"])
 def test_a_value_may_lie_in_a_file(tmp_path: Path, ending: str) -> None:
     path = tmp_path / "url"
@@ -72,6 +79,7 @@ def test_no_secret_is_shown() -> None:
     secret_names = [spec.name for spec in fields(Settings) if spec.metadata["secret"]]
     assert {"database_url", "broker_url", "encryption_keys", "id_key"} <= set(secret_names)
     environ = {spec.metadata["env"]: SECRET for spec in fields(Settings) if spec.metadata["secret"]}
+    environ["DATABASE_URL"] = f"postgresql://haulage:{SECRET}@db/haulage"
     assert SECRET not in repr(load_settings(environ))
 
 
