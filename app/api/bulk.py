@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 import msgspec
-from flask import Response, request
+from flask import Response, g, request
 from werkzeug.routing import UnicodeConverter
 
 from app.api import job_query
@@ -78,6 +78,7 @@ def download(criteria: DownloadCriteria) -> Response:
         idempotency_key=_idempotency_key(),
         request_digest=_digest(instance_id, criteria),
     )
+    g.job_id = submission.job_id
     return json_response(submission_document(submission.instance_id, submission.job_id, submission.status))
 
 

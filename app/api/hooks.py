@@ -81,4 +81,5 @@ def _tell(response: Response, rule: str, duration_s: float) -> None:
         duration_ms=round(duration_s * 1000, 1),
         organisation_id=found.organisation_id if found else None,
         instance_id=found.instance_id if found else None,
+        job=g.get("job_id") or (request.view_args or {}).get("job_id"),
     )

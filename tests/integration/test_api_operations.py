@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.api import documentation, operations
 from app.api.wsgi import create_app
@@ -128,6 +129,14 @@ def test_the_document_describes_every_call(door: Door) -> None:
         for name, call in calls.items()
         if name != "parameters"
     )
+
+
+def test_log_lines_of_a_job_name_it(door: Door) -> None:
+    with capture_logs() as logs:
+        job_id = door.submit()
+        door.call("GET", f"/bulk/{job_id}/status")
+        door.call("GET", "/bulk/jobs")
+    assert [line["job"] for line in logs if line["event"] == "http.request"] == [job_id, job_id, None]
 
 
 def _calls_with_body(document: dict[str, Any]) -> list[dict[str, Any]]:
