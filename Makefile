@@ -22,7 +22,7 @@ env: ## Make .venv from the lock file (all other targets do it themselves)
 demo: env ## Download 336,776 real records from a real vendor, check each one, print the evidence
 	@$(BIN)/python -m app.local.demo
 
-demo-kill: env ## The same, killing the worker again and again meanwhile
+demo-kill: env ## The same, killing the worker three times meanwhile
 	@$(BIN)/python -m app.local.demo --kill
 
 up: env ## Start everything on this machine and stay; Ctrl-C stops it, the data stays in .haulage/
