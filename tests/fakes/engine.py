@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from app.addresses import AddressPolicy
 from app.config import Settings
+from app.connectors.spec import digest
 from app.db import connectors, instances, jobs, organisations, segments
 from app.db.instances import NewInstance
 from app.db.jobs import Job
@@ -192,7 +193,7 @@ class Engine:
         self._tenant_count += 1
         with self.plain_db.transaction() as conn:
             organisation = organisations.insert(conn, f"organisation {self._tenant_count}", id_key="test")
-            connectors.insert(conn, organisation.id, "vendor", connector, "any", id_key="test")
+            connectors.insert(conn, organisation.id, "vendor", connector, digest(connector), id_key="test")
         return Tenant(organisation.id, self.add_instance(organisation.id, **configuration))
 
     def add_instance(self, organisation_id: int, **configuration: str) -> int:
