@@ -183,15 +183,6 @@ def find_page(
     return [Job.from_row(row) for row in rows]
 
 
-def mark_started(conn: Connection, job_id: int) -> None:
-    """CREATED -> STARTED, once."""
-    conn.execute(
-        "update jobs set status = 'STARTED', started_at = coalesce(started_at, now())"
-        " where id = %s and status = 'CREATED'",
-        (job_id,),
-    )
-
-
 def request_cancel(conn: Connection, job_id: int) -> None:
     """Raise the stop flag of a job that somebody holds."""
     conn.execute(

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import psycopg
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -111,7 +112,8 @@ class Database:
             yield
         except PoolTimeout as error:
             raise DatabaseUnavailableError("PostgreSQL did not give a connection in time.") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except (psycopg.OperationalError, psycopg.InterfaceError, ReadOnlySqlTransaction) as error:
+            # A server that was the primary until a moment ago only reads now: as good as away.
             raise DatabaseUnavailableError(f"PostgreSQL: {_first_line(error)}") from error
 
     @contextmanager

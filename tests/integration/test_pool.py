@@ -80,3 +80,13 @@ def test_a_connection_that_breaks_at_commit_leaves_a_doubt_and_before_it_none(
     with db.connection() as conn:
         assert conn.execute("select n from marks").fetchall() == [{"n": 2}]
     db.close()
+
+
+def test_a_server_that_only_reads_any_more_is_as_good_as_away(database_url: str) -> None:
+    db = Database(database_url)
+    db.open()
+    with db.connection() as conn:
+        conn.execute("set default_transaction_read_only = on")
+        with pytest.raises(DatabaseUnavailableError, match="read-only"), db.guard():
+            conn.execute("delete from jobs")
+    db.close()

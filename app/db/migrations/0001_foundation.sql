@@ -143,7 +143,7 @@ create table slices (
   skip              bigint not null default 0,  -- records of that page that are delivered already
   exhausted         boolean not null default false,
   sequence          integer not null default 0, -- segments committed
-  checkpoint        bigint not null default 0,  -- checkpoints committed; tells whether a doubtful COMMIT stands
+  checkpoint        bigint not null default 0,  -- numbers a holder's statements: tells whether a doubtful COMMIT stands
   claim             bigint not null default 0,  -- bumped by every claim: the fence
   worker_id         bigint,
   lease_expires_at  timestamptz,                -- null: held by nobody
