@@ -19,6 +19,7 @@ _UNDURABLE = Variant(
 def run(bench: Bench) -> None:
     with ProductUnderTest(bench.folder, {"undurable": _UNDURABLE}) as under_test:
         page200(bench, under_test)
+        durable(bench, under_test)
         page2000(bench, under_test)
         gzip2000(bench, under_test)
         slow50(bench, under_test)
@@ -26,7 +27,7 @@ def run(bench: Bench) -> None:
 
 
 def page200(bench: Bench, under_test: ProductUnderTest) -> None:
-    """Rows 0, 1 (limit), 2, 4 and 8 (200 a page)."""
+    """Rows 0, 1 (limit), 2 and 8 (200 a page)."""
     lap = _lap(bench, "plain", 1_000_000, 200)
     ahead = capacity.plain(bench.vendor, "plain", lap.count, 200)
     bench.say(
@@ -40,20 +41,27 @@ def page200(bench: Bench, under_test: ProductUnderTest) -> None:
             script(LIMIT, folder=bench.folder),
             _checkpointed(bench, under_test),
             product(under_test),
-            product(under_test, "undurable", name="haulage-undurable"),
         ],
     )
-    off = "haulage-undurable"
     measures = {
         "vendor.rate": [ahead.driven_per_s / limit for limit in tables.figures(done, LIMIT, rate)],
         "page200.rate": ratios(done, OURS, LIMIT, rate),
         "page200.cpu": ratios(done, OURS, LIMIT, cpu),
         "page200.rss": [run.peak_rss_bytes / MB for runs in done for run in runs if run.name == OURS],
-        "durable.time": [100 * (ratio - 1) for ratio in ratios(done, OURS, off, lambda run: run.wall_s)],
-        "durable.cpu": [100 * (ratio - 1) for ratio in ratios(done, OURS, off, cpu)],
     }
     note = f"The vendor gives {ahead.driven_per_s:,.0f} records/s to one client that reads nothing."
     _keep(bench, "page200", "Cursor, 200 a page, one job", done, measures, note)
+
+
+def durable(bench: Bench, under_test: ProductUnderTest) -> None:
+    """Row 4: checkpoints and fsync on against off. Each run has a fresh worker, so both begin alike."""
+    lap = _lap(bench, "plain", 1_000_000, 200)
+    done = _race(bench, lap, [product(under_test), product(under_test, "undurable", name="undurable")])
+    measures = {
+        "durable.time": [100 * (ratio - 1) for ratio in ratios(done, OURS, "undurable", lambda run: run.wall_s)],
+        "durable.cpu": [100 * (ratio - 1) for ratio in ratios(done, OURS, "undurable", cpu)],
+    }
+    _keep(bench, "durable", "The price of durability", done, measures, against="undurable")
 
 
 def page2000(bench: Bench, under_test: ProductUnderTest) -> None:
@@ -143,8 +151,9 @@ def _keep(
     done: list[list[Run]],
     measures: Mapping[str, Sequence[float]],
     note: str = "",
+    against: str = LIMIT,
 ) -> None:
-    table = tables.table(done, LIMIT)
+    table = tables.table(done, against)
     note = f"{done[0][0].record_count:,} records, {len(done)} rounds. {note}".strip()
     bench.results.add(case, measures, title=title, note=note, table=table, rounds=as_json(done))
     bench.say("\n".join(table))
