@@ -195,6 +195,19 @@ class _Step:
                 f"The vendor's total fell from {before} to 0 after {self.seen} records; nothing was read here.",
             )
 
+    def check_early_end(self) -> None:
+        """An empty page far before the stated total: an answer of a sick vendor rather than the end of its list.
+
+        A total that is no exact one may be off by what changed meanwhile, which is granted up to one page.
+        """
+        total = None if self.view.record_count or self.more is False else self.known_total
+        if total is not None and total - self.seen > max(self.asked, self.state.get("learnt", 0)):
+            raise PageFault(
+                "short_end",
+                f"An empty page after {self.seen} records, while the vendor's total is {total}. If its total counts "
+                "more than the list gives, take `total` out of the connector.",
+            )
+
     def end(self, *, is_discarded: bool = False) -> Next:
         seen = self.seen - (self.view.record_count if is_discarded else 0)
         if self.exact_total is not None and seen < self.exact_total:
@@ -240,6 +253,7 @@ def _is_counted_end(step: _Step) -> bool:
     if step.exact_total is not None:
         return step.view.record_count == 0 or step.seen >= step.exact_total
     if step.view.record_count == 0:
+        step.check_early_end()
         return True
     # A short first page proves nothing: the vendor may have cut the size without a word. The second one is judged
     # by what the first one taught.
@@ -311,6 +325,7 @@ def _next_url(step: _Step) -> Next:
 def _end_of_chain(step: _Step) -> Next:
     if step.more:
         raise PageFault("bad_cursor", "The vendor says that there is more, but gives no way to it.")
+    step.check_early_end()
     return step.end()
 
 

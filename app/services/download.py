@@ -162,13 +162,22 @@ class Leg:
         try:
             while self._step():
                 pass
-        except DatabaseUnavailableError:
+        except (LostClaimError, DatabaseUnavailableError):
             raise
         except TransientError as error:
-            self._storage_failed(error)
+            self._start_over(StopReason.CONFIG, f"Storage: {error.message}", error.retry_after_s)
         except StorageError as error:
             self._checkpoints.abandon(self._ctx.store)
             self._end(JobStatus.ABORTED, StopReason.CONFIG, f"The storage refuses: {error.message}")
+        except ConfigError as error:
+            self._checkpoints.abandon(self._ctx.store)
+            self._end(JobStatus.ABORTED, StopReason.CONFIG, error.message)
+        except Exception as error:
+            # A mistake of ours must not hold the lease until it runs out, nor look like a worker's death.
+            log.exception("leg.failed")
+            self._start_over(
+                StopReason.CRASHES, f"Haulage itself failed ({type(error).__name__}); see the worker's log."
+            )
 
     def _step(self) -> bool:
         """Do the next thing; False once the slice is handed back or the run has ended."""
@@ -284,17 +293,15 @@ class Leg:
         after = f" ({tries} tries without progress)" if tries else ""
         return self._finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, f"{_text_of(failed)}{after}")
 
-    def _storage_failed(self, error: TransientError) -> None:
-        """The store did not take a segment: nothing since the last commit counts, and the position is tried again."""
+    def _start_over(self, reason: StopReason, cause: str, retry_after_s: float | None = None) -> None:
+        """Nothing since the last commit counts; the position is tried again later, or given up as any other failure."""
         self._checkpoints.abandon(self._ctx.store)
         tries = 1 if self._checkpoints.is_any_committed else self._claim.try_count + 1
-        decision = decide(self._policy, tries, error.retry_after_s, self._dice)
+        decision = decide(self._policy, tries, retry_after_s, self._dice)
         if isinstance(decision, GiveUp):
-            text = f"The storage failed {tries} times without progress: {error.message}"
-            self._end(JobStatus.ABORTED, StopReason.CONFIG, text)
+            self._end(JobStatus.ABORTED, reason, f"{cause} ({tries} tries without progress)")
         else:
-            reason = f"Storage: {error.message}"
-            self._hand_back(HandBack(decision.wait_s, tries, wait_reason=reason, last_error=error.message))
+            self._hand_back(HandBack(decision.wait_s, tries, wait_reason=cause, last_error=cause))
         # An object whose write failed may be there all the same.
         with self._ctx.db.connection() as conn:
             jobs.schedule_orphan_sweep(conn, self._claim.job_id, in_s=self._ctx.settings.lease_s)

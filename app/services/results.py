@@ -69,6 +69,8 @@ def _notice(job: Job) -> str | None:
         return f"Job is {job.status.value} in run {job.run_number}; this is the result as of run {job.revision}."
     if job.status is not JobStatus.COMPLETED:
         return f"Partial result: the job is {job.status.value}. {job.status_message or ''}".strip()
+    if job.stop_reason is StopReason.EXHAUSTED and job.vendor_total not in {None, job.record_count}:
+        return f"The result has {job.record_count} records, but the vendor's total is {job.vendor_total}."
     if job.stop_reason is StopReason.API_LIMIT:
         return f"Partial result: apiLimit was reached. {job.status_message or ''}".strip()
     return None

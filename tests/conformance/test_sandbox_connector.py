@@ -126,14 +126,22 @@ def test_a_silently_cut_page_size_loses_nothing(open_object: Any, account: Accou
 
 
 @pytest.mark.parametrize("name", COUNTED)
-@pytest.mark.parametrize("lie", [3, 10_001])
-def test_a_total_that_lies_does_not_end_the_walk(open_object: Any, account: Account, name: str, lie: int) -> None:
-    account.configure(records=35, habits={"total": lie})
+def test_a_total_that_is_too_small_does_not_end_the_walk(open_object: Any, account: Account, name: str) -> None:
+    account.configure(records=35, habits={"total": 3})
     results = list(walk(open_object(name)))
     assert all(isinstance(each, GotPage) for each in results)
     assert sum(each.page.count for each in results if isinstance(each, GotPage)) == 35
     assert isinstance(results[0], GotPage)
-    assert results[0].total == lie
+    assert results[0].total == 3
+
+
+@pytest.mark.parametrize("name", ["records_page", "records_offset"])
+def test_a_total_far_above_the_end_makes_the_end_a_fault(open_object: Any, account: Account, name: str) -> None:
+    account.configure(records=35, habits={"total": 10_001})
+    *pages, last = walk(open_object(name))
+    assert sum(each.page.count for each in pages if isinstance(each, GotPage)) == 35
+    assert isinstance(last, Failed)
+    assert "take `total` out of the connector" in last.verdict.message
 
 
 @pytest.mark.parametrize("name", ["records_next_url", "records_link", "records_odata", "records_odata2"])

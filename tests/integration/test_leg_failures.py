@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.connectors.client import VendorClient
 from app.db import queue, slices
 from app.domain.jobs import JobStatus, StopReason
 from app.http_client import Beat, Request, Response
@@ -236,3 +237,46 @@ def test_a_vendor_that_lost_records_of_a_half_delivered_page_is_followed(engine:
     control.restart(engine.ctx, engine.tenant.caller, job_id)
     assert engine.run(job_id).status is JobStatus.COMPLETED
     assert_exact(engine, job_id, last=18)
+
+
+# Failures of our own --------------------------------------------------------------------------------------------------
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise TypeError("a mistake of ours")
+
+
+def test_a_mistake_of_ours_hands_back_and_is_tried_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.vendor.serve(25)
+    job_id = engine.submit()
+    with monkeypatch.context() as patch:
+        patch.setattr(VendorClient, "fetch", _fail)
+        engine.leg(job_id)
+    with engine.ctx.db.connection() as conn:
+        waiting = queue.find_waiting(conn, job_id)
+    assert waiting is None or waiting.try_count == 1
+    engine.make_due(job_id)
+    assert engine.run(job_id).status is JobStatus.COMPLETED
+    assert_exact(engine, job_id)
+
+
+def test_a_mistake_of_ours_at_every_try_ends_the_job_and_says_so(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(retry_base_s=0.0)
+    engine.vendor.serve(25)
+    job_id = engine.submit()
+    monkeypatch.setattr(VendorClient, "fetch", _fail)
+    job = engine.run(job_id)
+    assert (job.status, job.stop_reason) == (JobStatus.ABORTED, StopReason.CRASHES)
+    assert job.error is not None
+    assert "TypeError" in job.error
+    assert "15 tries" in job.error
+    assert "a mistake of ours" not in job.error
+
+
+def test_a_total_that_differs_is_said_in_the_status(engine: Engine) -> None:
+    engine.vendor.serve(25)
+    job_id = engine.submit()
+    engine.execute("update jobs set vendor_total = 27 where id = %s", job_id)
+    assert engine.run(job_id).status_message == "Successfully downloaded 25 records, but the vendor's total is 27"

@@ -20,6 +20,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], str]]:
     monkeypatch.setattr("sys.stderr", stream)
     handlers, level = logging.root.handlers[:], logging.root.level
     configure_logs(log_format="json", level="DEBUG", process="test")
+    structlog.configure(cache_logger_on_first_use=False)  # else the loggers of modules stay so for all later tests
     yield stream.getvalue
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)

@@ -137,6 +137,18 @@ def test_an_empty_page_before_the_exact_total_is_a_fault() -> None:
     assert fault(page, [view(mark="i1", total=30), view(0, mark="", total=30)]) == "short_end"
 
 
+@pytest.mark.parametrize("page", [PAGE, OFFSET, TOKEN], ids=lambda page: page.kind)
+def test_an_empty_page_far_before_an_estimated_total_is_a_fault(page: PageSpec) -> None:
+    full = view(10, mark="i1", total=230, token="a")
+    assert fault(page, [full, view(0, total=230)]) == "short_end"
+    assert fault(page, [full, view(0)]) == "short_end"
+
+
+@pytest.mark.parametrize("page", [PAGE, OFFSET, TOKEN], ids=lambda page: page.kind)
+def test_a_total_that_is_off_by_what_changed_meanwhile_ends_the_list(page: PageSpec) -> None:
+    assert walk(page, [view(10, mark="i1", total=20, token="a"), view(0, total=20)]) is None
+
+
 @pytest.mark.parametrize("total", ["many", {}, [], float("inf"), 2**63])
 def test_a_total_that_is_no_number_is_a_fault(total: Json) -> None:
     assert fault(PAGE, [view(total=total)]) == "bad_cursor"

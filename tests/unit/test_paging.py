@@ -138,7 +138,7 @@ def test_an_exact_total_spares_the_empty_call_at_the_end() -> None:
     assert len(vendor.calls) == 2
 
 
-@pytest.mark.parametrize("lie", [1, 15, 1000])
+@pytest.mark.parametrize("lie", [1, 15, 30])
 def test_a_total_that_lies_is_evidence_and_does_not_stop_the_walk(lie: int) -> None:
     client = client_for("page", ListVendor(20, total=lie), total="/total")
     assert got(client, None, 10).total == lie
