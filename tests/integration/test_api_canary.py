@@ -24,6 +24,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     configure_logs(log_format="json", level="DEBUG", process="test")
+    structlog.configure(cache_logger_on_first_use=False)  # else the loggers of modules stay so for all later tests
     yield stream
     root.handlers[:] = before
     root.setLevel(level)
