@@ -14,6 +14,9 @@ from app.sandbox.server import SandboxServer
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, serve until SIGINT or SIGTERM, return the exit code."""
     options = _parser().parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     server = SandboxServer(
         options.host, options.port, records=options.records, seed=options.seed, page_max=options.page_max
     )
@@ -28,9 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"sandbox listening on {server.url}\n{curl_lines(server.url)}\n  curl {server.url}/    # the manual\n"
     )
     sys.stdout.flush()
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     stop.wait()
     server.stop()
     return 0
