@@ -212,7 +212,7 @@ def test_a_store_that_fails_fifteen_times_without_progress_ends_the_job(
     job = engine.run(engine.submit())
     assert (job.status, job.stop_reason) == (JobStatus.ABORTED, StopReason.CONFIG)
     assert job.error is not None
-    assert "15 times" in job.error
+    assert "15 tries" in job.error
 
 
 def test_a_store_that_refuses_ends_the_job_and_a_restart_is_exact(
