@@ -18,9 +18,18 @@ celery = make_celery(_settings.broker_url)
 celery.conf.imports = ("workers.tasks",)
 
 
+_name = "worker"
+
+
+@signals.celeryd_init.connect
+def _take_name(sender: str, **_: Any) -> None:
+    global _name  # noqa: PLW0603 - logging is set up a moment later, and that signal does not tell the name
+    _name = sender.partition("@")[0]
+
+
 @signals.setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
-    configure_logs(log_format=_settings.log_format, level=_settings.log_level, process="worker")
+    configure_logs(log_format=_settings.log_format, level=_settings.log_level, process=_name)
 
 
 @signals.worker_process_init.connect
