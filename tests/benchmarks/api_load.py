@@ -83,8 +83,8 @@ def _drive(bench: Bench, under_test: ProductUnderTest, call: Callable[[int], Cal
     seconds = max(2.0, 20 * min(1.0, bench.scale))
     drive(under_test.web.url, call, per_s=20, seconds=1)  # connections to PostgreSQL, prepared statements
     done = drive(under_test.web.url, call, per_s=per_s, seconds=seconds)
-    if done.failed_count:
-        raise RuntimeError(f"{done.failed_count} of {len(done.waits_s)} calls failed")
+    if done.failures:
+        raise RuntimeError(f"of {len(done.waits_s)} calls failed: {done.failures}")
     return done
 
 

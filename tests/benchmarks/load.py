@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -32,7 +33,8 @@ class Load:
 
     waits_s: tuple[float, ...]
     wall_s: float
-    failed_count: int
+    failures: dict[str, int]
+    """Status, or `no answer` -> how often."""
 
     def quantile_ms(self, share: float) -> float:
         ordered = sorted(self.waits_s)
@@ -45,7 +47,7 @@ class Load:
     def __str__(self) -> str:
         return (
             f"{self.answered_per_s:.0f}/s, p50 {self.quantile_ms(0.5):.1f} ms, p99 {self.quantile_ms(0.99):.1f} ms,"
-            f" worst {self.quantile_ms(1):.1f} ms, {self.failed_count} failed"
+            f" worst {self.quantile_ms(1):.1f} ms, {sum(self.failures.values())} failed"
         )
 
 
@@ -60,7 +62,7 @@ class _Client:
         self._place = (url.hostname or "", url.port or 80)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._waits_s: list[float] = []
-        self._failed_count = 0
+        self._failures: Counter[str] = Counter()
 
     async def drive(self, call: Callable[[int], Call], per_s: float, count: int) -> Load:
         began = time.perf_counter()
@@ -71,9 +73,8 @@ class _Client:
             pending.append(asyncio.create_task(self._one(call(number).encoded(), due_at)))
         await asyncio.gather(*pending)
         wall_s = time.perf_counter() - began
-        for _, writer in self._idle:
-            writer.close()
-        return Load(tuple(self._waits_s), wall_s, self._failed_count)
+        self._drop_idle()
+        return Load(tuple(self._waits_s), wall_s, dict(self._failures))
 
     async def _one(self, request: bytes, due_at: float) -> None:
         for _ in range(3):  # an idle connection may be closed at the moment when it is used
@@ -84,10 +85,17 @@ class _Client:
                 found = _LENGTH.search(head)
                 await reader.readexactly(int(found[1]) if found else 0)
             except (OSError, asyncio.IncompleteReadError):
+                self._drop_idle()
                 continue
             self._waits_s.append(time.perf_counter() - due_at)
-            self._failed_count += head[9:12] != b"200"
+            if head[9:12] != b"200":
+                self._failures[head[9:12].decode()] += 1
             if b"connection: close" not in head.lower():
                 self._idle.append((reader, writer))
             return
-        self._failed_count += 1
+        self._failures["no answer"] += 1
+
+    def _drop_idle(self) -> None:
+        for _, writer in self._idle:
+            writer.close()
+        self._idle.clear()
