@@ -26,17 +26,6 @@ SIZE = 10
 SHRINK = Verdict(Action.SHRINK_PAGE, ErrorClass.VENDOR, "")
 
 
-@pytest.fixture(name="sandbox", scope="module")
-def start_sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(records=25) as server:
-        yield server
-
-
-@pytest.fixture(name="account")
-def make_account(sandbox: SandboxServer, request: pytest.FixtureRequest) -> Account:
-    return sandbox.account(f"c{abs(hash(request.node.nodeid))}")
-
-
 @pytest.fixture(name="http")
 def make_http(sandbox: SandboxServer) -> Iterator[HttpClient]:
     client = HttpClient(AddressPolicy.parse(f"http://127.0.0.1/32:{sandbox.port}"), user_agent="haulage-test")

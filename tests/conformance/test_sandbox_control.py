@@ -23,12 +23,6 @@ from app.sandbox.vocabulary import describe
 from tests.fakes.naive_client import NaiveClient, bearer
 
 
-@pytest.fixture(name="sandbox", scope="module")
-def start_sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(records=25) as server:
-        yield server
-
-
 @pytest.fixture(name="client")
 def open_client(sandbox: SandboxServer) -> Iterator[NaiveClient]:
     with NaiveClient(sandbox.url) as client:

@@ -6,7 +6,6 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import chain
@@ -19,23 +18,6 @@ from app.sandbox.limits import Limit, Meter
 from tests.fakes.naive_client import NaiveClient, Reply, bearer, walk
 
 PAGE = "/page/records?page=2&per_page=10"
-
-
-@pytest.fixture(name="sandbox", scope="module")
-def start_sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(records=25) as server:
-        yield server
-
-
-@pytest.fixture(name="account")
-def make_account(sandbox: SandboxServer, request: pytest.FixtureRequest) -> Account:
-    return sandbox.account(f"t{abs(hash(request.node.nodeid))}")
-
-
-@pytest.fixture(name="client")
-def open_client(sandbox: SandboxServer, account: Account) -> Iterator[NaiveClient]:
-    with NaiveClient(sandbox.url, bearer(account.token)) as client:
-        yield client
 
 
 def statuses(client: NaiveClient, count: int, target: str = PAGE) -> list[int]:

@@ -2,36 +2,18 @@
 
 import gzip
 import zlib
-from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from itertools import chain, islice
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from app.sandbox import Account, SandboxServer, Shape, expected_record
+from app.sandbox import Account, Shape, expected_record
 from app.sandbox.records import DATE_FORMS
-from tests.fakes.naive_client import WALKS, NaiveClient, Reply, bearer, next_of_link_header, walk
+from tests.fakes.naive_client import WALKS, NaiveClient, Reply, next_of_link_header, walk
 
 TOKEN_KINDS = ["cursor", "cursor-header", "next-url", "link", "odata", "odata2"]
 LINK_KINDS = {"next-url": ["limit=10"], "link": ["per_page=10"], "odata": [], "odata2": []}
-
-
-@pytest.fixture(name="sandbox", scope="module")
-def start_sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(records=25) as server:
-        yield server
-
-
-@pytest.fixture(name="account")
-def make_account(sandbox: SandboxServer, request: pytest.FixtureRequest) -> Account:
-    return sandbox.account(f"t{abs(hash(request.node.nodeid))}")
-
-
-@pytest.fixture(name="client")
-def open_client(sandbox: SandboxServer, account: Account) -> Iterator[NaiveClient]:
-    with NaiveClient(sandbox.url, bearer(account.token)) as client:
-        yield client
 
 
 def next_link(client: NaiveClient, kind: str) -> str:

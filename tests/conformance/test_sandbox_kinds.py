@@ -1,33 +1,15 @@
 """Each page kind of the sandbox, walked to its end by a client that knows nothing of it."""
 
-from collections.abc import Iterator
 from itertools import chain
 
 import pytest
 
 from app.sandbox import Account, SandboxServer, Shape, expected_record
 from app.sandbox.records import facts
-from tests.fakes.naive_client import WALKS, NaiveClient, Reply, bearer, walk
+from tests.fakes.naive_client import WALKS, NaiveClient, Reply, walk
 
 SIZE = 10
 PAGED = [kind for kind in WALKS if kind != "none"]
-
-
-@pytest.fixture(name="sandbox", scope="module")
-def start_sandbox() -> Iterator[SandboxServer]:
-    with SandboxServer(records=25) as server:
-        yield server
-
-
-@pytest.fixture(name="account")
-def make_account(sandbox: SandboxServer, request: pytest.FixtureRequest) -> Account:
-    return sandbox.account(f"t{abs(hash(request.node.nodeid))}")
-
-
-@pytest.fixture(name="client")
-def open_client(sandbox: SandboxServer, account: Account) -> Iterator[NaiveClient]:
-    with NaiveClient(sandbox.url, bearer(account.token)) as client:
-        yield client
 
 
 @pytest.mark.parametrize("count", [0, 1, SIZE, SIZE + 1, 5 * SIZE + 3])

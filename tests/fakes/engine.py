@@ -29,6 +29,7 @@ from app.services.submit import submit_download
 from app.storage.objects import ObjectStore
 from app.storage.reading import iter_plain
 from tests.fakes.list_vendor import ListVendor, document
+from tests.fakes.rows import Rows
 from tests.fakes.steps import SteppedDatabase, SteppedStore, Steps
 
 Answer = Callable[[Request, Beat | None], Response]
@@ -139,7 +140,7 @@ class Tenant:
 
 
 @dataclass
-class Engine:
+class Engine(Rows):
     """A world for services. `tenant` is the one whose jobs `submit` makes unless told otherwise."""
 
     ctx: Context
@@ -153,6 +154,10 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.tenant = self.add_tenant()
+
+    @property
+    def db(self) -> Database:
+        return self.plain_db
 
     @classmethod
     def make(cls, database_url: str, folder: Path, **settings: Any) -> Engine:
@@ -286,18 +291,6 @@ class Engine:
     def orphans(self, job_id: int) -> set[str]:
         """Objects that do not count."""
         return self.objects(job_id) - {segment.object_key for segment in self.segments(job_id)}
-
-    def one(self, statement: str, *values: object) -> Row:
-        [row] = self.rows(statement, *values)
-        return row
-
-    def rows(self, statement: str, *values: object) -> list[Row]:
-        with self.plain_db.connection() as conn:
-            return conn.execute(statement.encode(), values).fetchall()
-
-    def execute(self, statement: str, *values: object) -> None:
-        with self.plain_db.connection() as conn:
-            conn.execute(statement.encode(), values)
 
 
 def assert_exact(engine: Engine, job_id: int, *, first: int = 1, last: int | None = None) -> None:
