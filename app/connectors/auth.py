@@ -19,6 +19,15 @@ def apply(auth: AuthSpec, secrets: Mapping[str, str], config: Mapping[str, str],
     return _APPLY[auth.kind](auth, {"secret": secrets, "config": config}, request)
 
 
+def header(auth: AuthSpec, secrets: Mapping[str, str], config: Mapping[str, str]) -> tuple[str, str] | None:
+    """The header that carries the credentials, the same in every request; None where they travel in another way.
+
+    Raises ConfigError as `apply` does.
+    """
+    signed = apply(auth, secrets, config, Request("GET", "http://vendor"))
+    return signed.headers[0] if signed.headers else None
+
+
 def secret_params(auth: AuthSpec) -> tuple[str, ...]:
     """The query parameters that carry credentials: vendors echo them in next links, where they must not be kept."""
     return (auth.name,) if auth.kind is AuthKind.API_KEY and auth.placement == "query" else ()

@@ -44,6 +44,8 @@ class _Entry:
 
 _RETRY, _WAIT, _FAIL = Action.RETRY, Action.WAIT, Action.FAIL
 
+_FINE = Verdict(Action.OK, ErrorClass.VENDOR, "")
+
 _STATUSES: Mapping[int, _Entry] = {
     202: _Entry(_WAIT, ErrorClass.TRANSIENT, "the answer is not ready yet"),
     204: _Entry(Action.EMPTY, ErrorClass.VENDOR, "there is no content"),
@@ -90,9 +92,11 @@ _NETWORK: Mapping[Kind, Verdict] = {
 
 def classify_response(connector: Connector, status: int, headers: Headers, body: bytes, now: datetime) -> Verdict:
     """The verdict on a whole answer: the connector's first matching rule, else the built-in table."""
+    if status in _OK and not connector.errors:
+        return _FINE
     rule = next((each for each in connector.errors if _matches(each, status, headers, body)), None)
     if rule is None and status in _OK:
-        return Verdict(Action.OK, ErrorClass.VENDOR, "")
+        return _FINE
     builtin = _entry(status)
     action = builtin.action if rule is None else rule.action
     error_class = builtin.error_class if rule is None else rule.error_class

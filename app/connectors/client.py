@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
@@ -97,6 +97,9 @@ class VendorClient:
         self._origins = (origin_of(self._base_url), *connector.origins)
         self._reader = page_reader(self._object.list)
         self._secret_forms = _forms_of(*secrets.values(), auth.encoded_secret(connector.auth, secrets, config))
+        declared = self._object.list
+        self._headers = self._rendered(connector.headers) | self._rendered(declared.headers)
+        self._params = self._rendered(connector.params) | self._rendered(declared.params)
         self._list_url = self._base_url + self._object.list.path.render(self._values, encode=_percent_encoded)
 
     def __repr__(self) -> str:
@@ -125,8 +128,7 @@ class VendorClient:
         """
         try:
             request = self._request(first_request(self._object.list.page, cursor, size), query or {})
-            signed = auth.apply(self._connector.auth, self._secrets, self._config, request)
-            response = self._http.request(signed, beat)
+            response = self._http.request(self._signed(request), beat)
         except ConfigError as error:
             return Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, "")
         except TransportError as error:
@@ -145,18 +147,25 @@ class VendorClient:
         return shrink(self._object.list.page, cursor, size, floor=floor)
 
     def _request(self, asked: PageRequest, query: Mapping[str, str]) -> Request:
-        spec = self._object.list
-        headers = {"Accept": "application/json"}
-        headers |= self._rendered(self._connector.headers) | self._rendered(spec.headers) | dict(asked.headers)
+        headers = {"Accept": "application/json"} | self._headers | dict(asked.headers)
         if asked.url is not None:
             self._check_origin(asked.url)
             url = asked.url
         else:
-            shared = self._rendered(self._connector.params) | self._rendered(spec.params) | dict(query)
-            params = (shared if asked.repeat_params else {}) | dict(asked.params)
+            params = (self._params | dict(query) if asked.repeat_params else {}) | dict(asked.params)
             encoded = urlencode(params, quote_via=quote, safe="$:,@/")
             url = f"{self._list_url}?{encoded}" if encoded else self._list_url
-        return Request("GET", url, tuple(headers.items()), None, spec.read_timeout_s)
+        return Request("GET", url, tuple(headers.items()), None, self._object.list.read_timeout_s)
+
+    def _signed(self, request: Request) -> Request:
+        if self._auth_header is None:
+            return auth.apply(self._connector.auth, self._secrets, self._config, request)
+        headers = (*request.headers, self._auth_header)
+        return Request(request.method, request.url, headers, request.body, request.read_timeout_s)
+
+    @cached_property
+    def _auth_header(self) -> tuple[str, str] | None:
+        return auth.header(self._connector.auth, self._secrets, self._config)
 
     def _check_origin(self, url: str) -> None:
         """A stored link was checked when it was found; connector or instance may have been edited since."""
