@@ -69,6 +69,11 @@ def test_workers_do_not_load_the_http_door() -> None:
     assert _in_a_worker("print(*[m for m in sys.modules if m.split('.')[0] == 'flask'])") == ""
 
 
+def test_workers_do_not_load_the_tools_of_celerys_command_line() -> None:
+    code = "import workers.main; print(*[m for m in sys.modules if m in ('tornado', 'prompt_toolkit', 'flower')])"
+    assert _in_a_worker(code) == ""
+
+
 def test_every_task_has_a_queue_and_every_queue_a_consumer() -> None:
     consumed = set(re.findall(r"(?:-Q|--queues)[ =](\S+)", (CHECKOUT / "Procfile").read_text()))
     assert set(QUEUE_OF) == set(TaskName)
