@@ -68,11 +68,6 @@ class FileFormat(StrEnum):
         return cls("text/csv" if text == "txt/csv" else text)
 
 
-def has_more(reason: StopReason | None, *, exhausted: bool) -> bool:
-    """True where the vendor has (or may have) records beyond the position at which the run ended."""
-    return reason is not None and not exhausted
-
-
 def can_restart(status: JobStatus, *, more: bool) -> bool:
     """Restart is for jobs that ended before the vendor's last record (design 5)."""
     if status is JobStatus.COMPLETED:

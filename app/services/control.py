@@ -5,11 +5,11 @@ from __future__ import annotations
 from app.db import jobs, runs, segments, slices
 from app.db.jobs import Job
 from app.domain.criteria import DownloadCriteria
-from app.domain.jobs import JobStatus, StopReason, can_restart
+from app.domain.jobs import JobStatus, can_restart
 from app.domain.segments import job_prefix
 from app.errors import ConflictError, GoneError
 from app.services.context import Caller, Context
-from app.services.finish import finish_run
+from app.services.finish import BY_THE_USER, finish_run
 
 
 def cancel(ctx: Context, caller: Caller, job_id: int) -> Job:
@@ -28,7 +28,7 @@ def cancel(ctx: Context, caller: Caller, job_id: int) -> Job:
             return jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
         # A holder whose lease ran out is fenced, but may have left an object, or be writing one.
         jobs.schedule_orphan_sweep(conn, job_id, in_s=2 * ctx.settings.lease_s)
-        return finish_run(ctx, conn, job_id, JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user.")
+        return finish_run(ctx, conn, job_id, *BY_THE_USER)
 
 
 def restart(ctx: Context, caller: Caller, job_id: int) -> Job:

@@ -34,14 +34,12 @@ from app.http_client import Interrupted
 from app.services.calls import CallBudget
 from app.services.checkpoints import Checkpoints
 from app.services.context import Context
-from app.services.finish import finish_run
+from app.services.finish import BY_THE_USER, finish_run
 from app.services.lease import Lease
 from app.services.output import Output
 from app.services.plan import InstanceGoneError, Plan, load_plan
 
 log = structlog.get_logger()
-
-_CANCELLED = (JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user.")
 
 _SHARED_LEG_S = 2.0
 """How long a leg lasts while other slices wait for a slot."""
@@ -97,10 +95,7 @@ def _abort_unplanned(ctx: Context, claim: Claim, reason: StopReason, detail: str
             job = jobs.get_for_worker(conn, claim.job_id, lock=True)
             if not slices.is_held_by(conn, claim.slice_id, claim.number):
                 return
-            if job.status is JobStatus.CANCELLATION_PENDING:
-                ended = finish_run(ctx, conn, job.id, *_CANCELLED)
-            else:
-                ended = finish_run(ctx, conn, job.id, JobStatus.ABORTED, reason, detail)
+            ended = finish_run(ctx, conn, job.id, JobStatus.ABORTED, reason, detail)
             log.info("job.ended", status=ended.status.value, stop_reason=reason.value, detail=detail)
     except TransientError as error:
         log.warning("leg.given_up", reason=error.message)
@@ -345,7 +340,7 @@ class Leg:
         return self._finish(JobStatus.COMPLETED, reason, detail)
 
     def _cancelled(self) -> bool:
-        return self._finish(*_CANCELLED)
+        return self._finish(*BY_THE_USER)
 
     def _finish(self, status: JobStatus, reason: StopReason, detail: str) -> bool:
         self._save()
@@ -361,8 +356,6 @@ class Leg:
                 if not slices.is_held_by(conn, self._claim.slice_id, self._claim.number):
                     raise LostClaimError("The run has ended already, or somebody else holds the slice.")
                 slices.settle_calls(conn, self._claim.slice_id, made=self._calls.made, unused=self._calls.held)
-                if job.status is JobStatus.CANCELLATION_PENDING:
-                    return finish_run(self._ctx, conn, job.id, *_CANCELLED).status
                 return finish_run(self._ctx, conn, job.id, status, reason, detail).status
 
         log.info("job.ended", status=self._lease.persist(end).value, stop_reason=reason.value)

@@ -12,13 +12,19 @@ from app.domain.jobs import JobStatus, StopReason
 from app.domain.status_document import status_document
 from app.services.context import Context
 
+BY_THE_USER = (JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user.")
+"""How a run ends that its user cancelled, whoever carries it out."""
+
 
 def finish_run(ctx: Context, conn: Connection, job_id: int, status: JobStatus, reason: StopReason, detail: str) -> Job:
     """End the newest run of a job inside the caller's transaction, whoever holds it: every holder is fenced.
 
-    `detail` says what happened, for a person; on ABORTED it becomes the job's `error`.
+    `detail` says what happened, for a person; on ABORTED it becomes the job's `error`. A cancel that was asked before
+    wins over whatever else would have ended the run.
     """
     job = jobs.get_for_worker(conn, job_id, lock=True)
+    if job.status is JobStatus.CANCELLATION_PENDING:
+        status, reason, detail = BY_THE_USER
     exhausted = slices.close_run(conn, job_id, job.run_number)
     runs.finish(conn, job_id, job.run_number, status, reason)
     ending = Ending(

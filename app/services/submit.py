@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from app.callbacks.urls import Resolver, check_url
 from app.connectors.client import check_query, find_object, planned_page_size
@@ -15,6 +14,7 @@ from app.db.pool import Connection
 from app.db.slices import Position
 from app.domain.criteria import DownloadCriteria
 from app.domain.jobs import JobStatus
+from app.domain.status_document import submission_document
 from app.errors import ConflictError, UnauthorizedError
 from app.services.context import Caller, Context
 from app.services.elements import connector_of
@@ -27,10 +27,6 @@ class Submission:
     job_id: int
     instance_id: int
     status: JobStatus = JobStatus.CREATED
-
-    def as_json(self) -> dict[str, Any]:
-        """The wire form: the id is a text of decimal digits."""
-        return {"instanceId": self.instance_id, "id": str(self.job_id), "status": self.status.value}
 
 
 def submit_download(
@@ -59,7 +55,12 @@ def submit_download(
                 return Submission(int(claimed.response["id"]), int(claimed.response["instanceId"]))
         submission = _store(ctx, conn, caller, caller.instance_id, criteria)
         if idempotency_key is not None:
-            idempotency.complete(conn, caller.organisation_id, idempotency_key, submission.as_json())
+            idempotency.complete(
+                conn,
+                caller.organisation_id,
+                idempotency_key,
+                submission_document(submission.instance_id, submission.job_id, submission.status),
+            )
     return submission
 
 

@@ -18,7 +18,7 @@ from app.domain.jobs import JobStatus, StopReason
 from app.enqueue import QueueName, TaskName
 from app.errors import BrokerUnavailableError, HaulageError
 from app.services.context import Context
-from app.services.finish import finish_run
+from app.services.finish import BY_THE_USER, finish_run
 
 log = structlog.get_logger()
 
@@ -71,9 +71,7 @@ def _end_cancelled(ctx: Context) -> int:
     """Jobs whose holder has not let go within the grace: it is fenced."""
     with ctx.db.connection() as conn:
         due = jobs.find_cancels_due(conn, grace_s=ctx.settings.cancel_grace_s, limit=_BATCH)
-    return _end_each(
-        ctx, due, JobStatus.CANCELLATION_PENDING, JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user."
-    )
+    return _end_each(ctx, due, JobStatus.CANCELLATION_PENDING, *BY_THE_USER)
 
 
 def _end_without_instance(ctx: Context) -> int:
