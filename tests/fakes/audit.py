@@ -1,45 +1,92 @@
 """The end of a chaos test: every promise of the product, checked from outside."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from tests.fakes.checker import count_records
+from app.sandbox import Account
+from app.sandbox.habits import Habits
+from tests.fakes.checker import NO_RECORDS, Counts, count_records
 from tests.fixtures.customer import Customer, SubmittedJob
-from tests.fixtures.receiver import Receiver
+from tests.fixtures.receiver import Call, Receiver
 
 Rows = psycopg.Connection[dict[str, Any]]
 
 
-def audit(rows: Rows, storage: Path, receiver: Receiver, customer: Customer, jobs: Sequence[SubmittedJob]) -> list[str]:
-    """What is wrong, in words; empty when all is well. Every job given must have fetched all there is."""
-    return [
-        *(problem for job in jobs for problem in _audit_job(customer, receiver, job)),
-        *_audit_objects(rows, storage),
-        *(f"callback not genuine: {text}" for text in receiver.unverified),
-    ]
+@dataclass
+class Audit:
+    """What was counted over all jobs, and in words what is wrong with it."""
+
+    counts: Counts = NO_RECORDS
+    job_count: int = 0
+    run_count: int = 0
+    callback_count: int = 0
+    """Different events that arrived."""
+    call_count: int = 0
+    """Calls that vendors saw of jobs with an apiLimit, ..."""
+    allowed_call_count: int = 0
+    """... and what their limits allow."""
+    written_off_count: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def is_exact(self) -> bool:
+        return not self.problems
 
 
-def _audit_job(customer: Customer, receiver: Receiver, job: SubmittedJob) -> Iterator[str]:
+def audit(rows: Rows, storage: Path, receiver: Receiver, customer: Customer, jobs: Sequence[SubmittedJob]) -> Audit:
+    """What became of the jobs; no problems when all is well. Every job given must have fetched all there is."""
+    found = Audit(job_count=len(jobs), run_count=sum(job.run_count for job in jobs))
+    calls = _calls_by_job(receiver)
+    for job in jobs:
+        found.problems += _audit_job(found, customer, calls, job)
+    found.problems += _audit_rows(rows, jobs)
+    found.problems += _audit_objects(rows, storage)
+    found.problems += [f"callback not genuine: {text}" for text in receiver.unverified]
+    return found
+
+
+def _audit_job(
+    found: Audit, customer: Customer, calls: Mapping[int, Sequence[Call]], job: SubmittedJob
+) -> Iterator[str]:
     status = customer.status(job)
+    expected = _expected(job.account)
     if (status["jobStatus"], status["metadata"]["stopReason"]) != ("COMPLETED", "EXHAUSTED"):
+        found.counts += count_records(expected, ())
         yield f"job {job.id} ended as {status['jobStatus']}: {status['statusMessage']}"
         return
-    expected = list(job.account.expected())
     counts = count_records(expected, customer.result(job).splitlines())
+    found.counts += counts
     if not counts.is_exact or status["recordCount"] != len(expected):
         yield f"job {job.id}: {counts}, recordCount {status['recordCount']} of {len(expected)}"
-    yield from _audit_calls(job, status["metadata"])
-    yield from _audit_callbacks(receiver, job)
+    found.written_off_count += status["metadata"]["apiCallsWrittenOff"]
+    yield from _audit_calls(found, job, status["metadata"])
+    yield from _audit_callbacks(found, calls.get(job.id, ()), job)
 
 
-def _audit_calls(job: SubmittedJob, metadata: dict[str, Any]) -> Iterator[str]:
+def _expected(account: Account) -> Sequence[bytes]:
+    plain, habits = account.settings.plain, account.settings.habits
+    if (plain.records, plain.seed, habits) not in _made:
+        _made[plain.records, plain.seed, habits] = list(account.expected())
+    return _made[plain.records, plain.seed, habits]
+
+
+_made: dict[tuple[int, int, Habits], Sequence[bytes]] = {}
+"""Making records takes longer than to check them, and many accounts have the same."""
+
+
+def _audit_calls(found: Audit, job: SubmittedJob, metadata: dict[str, Any]) -> Iterator[str]:
     """The vendor's own log against what we say and what we were allowed."""
     seen = job.account.calls
     if job.api_limit is not None:
-        if seen > job.api_limit * job.run_count:
+        allowed = job.api_limit * job.run_count
+        found.call_count += seen
+        found.allowed_call_count += allowed
+        if seen > allowed:
             yield f"job {job.id}: {seen} vendor calls, {job.run_count} runs of at most {job.api_limit}"
         if seen > metadata["totalApiCallCount"] + metadata["apiCallsWrittenOff"]:
             yield f"job {job.id}: {seen} vendor calls, but {metadata} tells of fewer"
@@ -47,20 +94,34 @@ def _audit_calls(job: SubmittedJob, metadata: dict[str, Any]) -> Iterator[str]:
         yield f"job {job.id}: {seen} vendor calls, but {metadata} tells of more"
 
 
-def _audit_callbacks(receiver: Receiver, job: SubmittedJob) -> Iterator[str]:
+def _calls_by_job(receiver: Receiver) -> Mapping[int, Sequence[Call]]:
+    calls = defaultdict(list)
+    for call in receiver.calls:
+        calls[int(call.document["id"])].append(call)
+    return calls
+
+
+def _audit_callbacks(found: Audit, calls: Sequence[Call], job: SubmittedJob) -> Iterator[str]:
     """One id a run, each delivered at least once with the same body."""
     if "notificationUrl" not in job.criteria:
         return
     bodies: dict[str, set[bytes]] = {}
     runs = set()
-    for call in receiver.calls:
-        if int(call.document["id"]) == job.id:
-            bodies.setdefault(call.event_id, set()).add(call.body)
-            runs.add(call.document["runNumber"])
+    for call in calls:
+        bodies.setdefault(call.event_id, set()).add(call.body)
+        runs.add(call.document["runNumber"])
+    found.callback_count += len(bodies)
     if runs != set(range(1, job.run_count + 1)) or len(bodies) != job.run_count:
         yield f"job {job.id}: callbacks {sorted(bodies)} of runs {sorted(runs)} for {job.run_count} runs"
     if any(len(texts) != 1 for texts in bodies.values()):
         yield f"job {job.id}: a callback came with two bodies"
+
+
+def _audit_rows(rows: Rows, jobs: Sequence[SubmittedJob]) -> Iterator[str]:
+    """A submission is one job, however often it was sent."""
+    ids = {row["id"] for row in rows.execute("select id from jobs")}
+    if strangers := ids - {job.id for job in jobs}:
+        yield f"jobs that nobody knows of: {sorted(strangers)}"
 
 
 def _audit_objects(rows: Rows, storage: Path) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from itertools import pairwise
 
 
@@ -19,6 +19,15 @@ class Counts:
     @property
     def is_exact(self) -> bool:
         return not (self.lost or self.duplicated or self.unexpected or self.disordered)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {number}" for name, number in asdict(self).items())
+
+
+NO_RECORDS = Counts(0, 0, 0, 0, 0)
 
 
 def count_records(expected: Sequence[bytes], got: Sequence[bytes]) -> Counts:

@@ -1,14 +1,21 @@
-"""Ends or freezes a process of the product at a chosen step, and doubles or loses its messages. For tests only.
+"""Ends or freezes a process of the product at a chosen step, breaks its messages and its disk. For tests only.
 
 Steps are wrapped from outside; the product knows nothing of this. A test arms a step by a file in the folder of the
-environment variable SABOTAGE_FOLDER, named `<slice id or any>.<step>.<before|inside|after>`, that holds what to do
-and at which pass: `kill 1`, `stop 3`. The first process that takes the file does it: SIGKILL or SIGSTOP to itself.
-With the prefork pool that is the child, with the threads pool the whole worker.
+environment variable SABOTAGE_FOLDER, named `<scope>.<step>.<before|inside|after>`, that holds what to do and at which
+pass: `kill 1`, `stop 3`. The scope is a slice's id, a role (`worker`, `sweeper`) or `any`. The first process that takes
+the file does it: SIGKILL or SIGSTOP to itself. With the prefork pool that is the child, with the threads pool the
+whole worker.
 
 SABOTAGE_MESSAGES, where set, is three numbers: copies of each message that is sent, every how many-th message is lost
 (0: none), and a seed that shifts which ones.
+
+A file `disk` in the folder lets the store's writes fail in the middle: it holds the name of the error and, for a disk
+that is full from then on, the bytes that it holds: `EIO`, `EACCES`, `ENOSPC 50000`.
+
+SABOTAGE_LEDGER, where set, is a file that gets a line for each message sent or lost and each write refused.
 """
 
+import errno
 import os
 import signal
 import threading
@@ -22,10 +29,12 @@ from typing import Any
 
 from app.db import deliveries, slices
 from app.db.slices import Claim
+from app.domain.segments import SegmentKey
 from app.enqueue import Enqueuer, TaskName
 from app.services import deliver, download
 from app.services.checkpoints import Checkpoints
 from app.services.download import Leg
+from app.storage import files
 from app.storage.files import FileStore
 
 LEG_STEPS = (
@@ -59,26 +68,47 @@ DELIVERY_STEPS = ("deliver.before", "deliver.after", "post.before", "post.after"
 SWEEPER_STEPS = ("hint.before", "hint.after")
 """The sweeper has marked what is due as hinted at; the hint is not sent, or is."""
 
-_ANY = "any"
+ANY, WORKER, SWEEPER = "any", "worker", "sweeper"
 _STOPPING_S = 0.05
 """A process of several threads stops a moment after its call; this thread must not go on meanwhile."""
 
 _here = threading.local()
+_role = WORKER
 _passes: Counter[str] = Counter()
+_slice_ids: dict[tuple[str, int, int], int] = {}
+"""Job, run and number of the slices that this process has claimed: what an object's key tells of them."""
 _lock = threading.Lock()
 
 
-def arm(folder: Path, step: str, *, slice_id: int | None = None, action: str = "kill", at: int = 1) -> Path:
-    """For the test: let the `at`-th pass of a step end in `action`. The file is gone once it has happened."""
-    armed = folder / f"{_ANY if slice_id is None else slice_id}.{step}"
+def arm(folder: Path, step: str, *, scope: int | str = ANY, action: str = "kill", at: int = 1) -> Path:
+    """For the test: let the `at`-th pass of a step end in `action`. The file is gone once it has happened.
+
+    `scope`: a slice's id, a role, or any process at all.
+    """
+    armed = folder / f"{scope}.{step}"
     unfinished = folder / f".{armed.name}"
     unfinished.write_text(f"{action} {at}")
     return unfinished.rename(armed)
 
 
-def reach(step: str) -> None:
-    """Called at each step: do what is armed for it."""
-    for scope in (getattr(_here, "slice_id", None), _ANY):
+def break_disk(folder: Path, error: str, *, holds_bytes: int | None = None) -> Path:
+    """For the test: let writes of the store fail, at once or when it holds so much. Remove the file to repair it."""
+    broken = folder / "disk"
+    unfinished = folder / ".disk"
+    unfinished.write_text(error if holds_bytes is None else f"{error} {holds_bytes}")
+    return unfinished.rename(broken)
+
+
+def note(event: str) -> None:
+    """A line in the ledger, whole even while others write."""
+    if path := os.environ.get("SABOTAGE_LEDGER"):
+        with Path(path).open("ab", buffering=0) as ledger:
+            ledger.write(f"{event}\n".encode())
+
+
+def reach(step: str, slice_id: int | None = None) -> None:
+    """Called at each step: do what is armed for it. `slice_id` where the thread does not tell."""
+    for scope in (slice_id or getattr(_here, "slice_id", None), _role, ANY):
         armed = Path(os.environ["SABOTAGE_FOLDER"]) / f"{scope}.{step}"
         try:
             action, at = armed.read_text().split()
@@ -119,16 +149,25 @@ def _know_the_slice() -> None:
     @wraps(claim)
     def knowing(conn: Any, slice_id: int, **named: Any) -> Claim | None:
         _here.slice_id = slice_id
-        return claim(conn, slice_id, **named)
+        claimed = claim(conn, slice_id, **named)
+        if claimed is not None:
+            _slice_ids[str(claimed.job_id), claimed.run_number, claimed.slice_number] = slice_id
+        return claimed
 
     slices.claim = knowing
 
 
-def _half_written(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _half_written(chunks: Iterable[bytes], slice_id: int | None) -> Iterator[bytes]:
     for chunk in chunks:
         yield chunk[: len(chunk) // 2]
-        reach("put.inside")
+        reach("put.inside", slice_id)
         yield chunk[len(chunk) // 2 :]
+
+
+def _slice_of(key: str) -> int | None:
+    """By the object's key: what stores it need not be the thread that has claimed the slice."""
+    parts = SegmentKey.parse(key)
+    return _slice_ids.get((parts.job_id, parts.run_number, parts.slice_number))
 
 
 def _open_put() -> None:
@@ -136,9 +175,51 @@ def _open_put() -> None:
 
     @wraps(put)
     def opened(self: FileStore, key: str, chunks: Iterable[bytes]) -> None:
-        put(self, key, _half_written(chunks))
+        slice_id = _slice_of(key)
+        reach("put.before", slice_id)
+        _here.root = self.root
+        put(self, key, _half_written(chunks, slice_id))
+        reach("put.after", slice_id)
 
     FileStore.put = opened  # type: ignore[method-assign]
+
+
+def _upset_disk() -> None:
+    """Below the store: its own translation of the system's errors is at work."""
+    write_all = files._write_all
+
+    @wraps(write_all)
+    def breakable(file: Any, chunk: bytes) -> None:
+        error = _disk_error()
+        if error is not None:
+            file.write(chunk[: len(chunk) // 2])
+            note(f"refused {errno.errorcode[error]}")
+            raise OSError(error, os.strerror(error))
+        write_all(file, chunk)
+
+    files._write_all = breakable
+
+
+def _disk_error() -> int | None:
+    try:
+        name, *holds_bytes = (Path(os.environ["SABOTAGE_FOLDER"]) / "disk").read_text().split()
+    except FileNotFoundError:
+        return None
+    if holds_bytes and stored_bytes(_here.root) < int(holds_bytes[0]):
+        return None
+    return int(getattr(errno, name))
+
+
+def stored_bytes(root: Path) -> int:
+    """What a store's folder holds at this moment; files may go meanwhile."""
+    total = 0
+    for folder, _, names in os.walk(root):
+        for name in names:
+            try:
+                total += (Path(folder) / name).stat().st_size
+            except FileNotFoundError:
+                continue
+    return total
 
 
 def _open_finish() -> None:
@@ -160,18 +241,23 @@ def _upset_messages(copies: int, lost_every: int, seed: int) -> None:
     @wraps(send)
     def unreliable(self: Enqueuer, task: TaskName, row_id: int) -> None:
         if lost_every and next(number) % lost_every == 0:
+            note("lost")
             return
         for _ in range(copies):
             send(self, task, row_id)
+        note("sent")
 
     Enqueuer.send = unreliable  # type: ignore[method-assign]
 
 
-def install() -> None:
+def install(role: str) -> None:
     """Wrap every step. Called once, by tests.fakes.sabotaged."""
+    global _role  # noqa: PLW0603 - one a process is the point
     from app.connectors.client import VendorClient
 
+    _role = role
     _open_put()
+    _upset_disk()
     _open_finish()
     if "SABOTAGE_MESSAGES" in os.environ:
         _upset_messages(*map(int, os.environ["SABOTAGE_MESSAGES"].split()))
@@ -181,7 +267,6 @@ def install() -> None:
         (slices, "reserve_calls", "reserve"),
         (VendorClient, "fetch", "fetch"),
         (Checkpoints, "take_in", "take_in"),
-        (FileStore, "put", "put"),
         (slices, "advance", "advance"),
         (slices, "renew", "renew"),
         (slices, "hand_back", "hand_back"),

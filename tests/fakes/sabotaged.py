@@ -1,12 +1,15 @@
-"""The product's processes, sabotaged: `celery -A tests.fakes.sabotaged worker`, `python -m tests.fakes.sabotaged`."""
+"""The product's processes, sabotaged.
 
-from tests.fakes.sabotage import install
+`python -m workers.main -A tests.fakes.sabotaged` is a worker, `python -m tests.fakes.sabotaged` the sweeper.
+"""
+
+from tests.fakes.sabotage import SWEEPER, WORKER, install
 from workers import sweeper
 from workers.celery_app import celery
 
 __all__ = ["celery"]
 
-install()
+install(SWEEPER if __name__ == "__main__" else WORKER)
 
 if __name__ == "__main__":
     sweeper.main()
