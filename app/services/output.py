@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from app.db.slices import Claim
 from app.domain.segments import Encoding, Segment, segment_key
+from app.storage.columns import ColumnScanner
 from app.storage.objects import ObjectStore
 from app.storage.segments import SegmentBuilder
 
@@ -22,7 +23,7 @@ class Output:
         self._store = store
         self._claim = claim
         self._encoding = encoding
-        self._columns = None if columns is None else list(columns)
+        self._scanner = None if columns is None else ColumnScanner(columns)
         self._nonce = secrets.token_hex(4)
         self._sequence = claim.sequence
         self._builder = self._new_builder()
@@ -31,7 +32,7 @@ class Output:
         self.plain_bytes = 0
 
     def _new_builder(self) -> SegmentBuilder:
-        return SegmentBuilder(self._encoding, columns=self._columns is not None, known_columns=self._columns or ())
+        return SegmentBuilder(self._encoding, scanner=self._scanner)
 
     def add(self, block: bytes, record_count: int) -> None:
         """Take in one page's records as JSON Lines. Stores a segment when enough has come together.
@@ -60,8 +61,6 @@ class Output:
         self._store.put(key, built.data)
         self._stored.append(built.as_segment(key))
         self._sequence += 1
-        if self._columns is not None:
-            self._columns += built.columns
         self._builder = self._new_builder()
 
     def seal(self) -> list[Segment]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from msgspec import Raw
 
@@ -61,13 +62,14 @@ class ColumnScanner:
 
     def __init__(self, known_columns: Iterable[str] = ()) -> None:
         self._known = dict.fromkeys(path_of(column) for column in known_columns)
-        self._known_before = len(self._known)
+        self._taken_count = len(self._known)
         self._shape: Shape | None = None
 
-    @property
-    def new_columns(self) -> tuple[str, ...]:
-        """The names found that were not given as known, in the order in which they were first seen."""
-        return tuple(spelled(path) for path in list(self._known)[self._known_before :])
+    def take_new(self) -> tuple[str, ...]:
+        """The names found since the last time and not known before, in the order in which they were first seen."""
+        new = tuple(spelled(path) for path in islice(self._known, self._taken_count, None))
+        self._taken_count = len(self._known)
+        return new
 
     def scan(self, block: bytes) -> None:
         """Take in the names of a block of whole JSON lines; StorageError above 10,000 columns or for invalid JSON."""

@@ -81,7 +81,7 @@ def scan_columns(store: ObjectStore, segments: Sequence[Segment]) -> tuple[str, 
     scanner = ColumnScanner()
     for block in whole_lines(iter_plain(store, segments)):
         scanner.scan(block)
-    return scanner.new_columns
+    return scanner.take_new()
 
 
 def _render_csv(

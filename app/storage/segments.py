@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,24 +46,23 @@ class BuiltSegment:
 class SegmentBuilder:
     """Collects blocks of whole JSON lines until the segment is finished. For one thread at a time.
 
-    With `columns` the names of CSV columns that are not among `known_columns` are collected, which costs about as much
-    as cutting the page did: for CSV jobs only. One block larger than `max_plain_bytes` still makes a segment.
+    The segment records the CSV columns that `scanner`, which outlives it, finds new in its records: for CSV jobs only,
+    since it costs as much as packing. One block larger than `max_plain_bytes` still makes a segment.
     """
 
     def __init__(
         self,
         encoding: Encoding,
-        columns: bool = False,
         max_plain_bytes: int = MAX_PLAIN_BYTES,
         *,
-        known_columns: Iterable[str] = (),
+        scanner: ColumnScanner | None = None,
         flush_bytes: int = FLUSH_BYTES,
     ) -> None:
         self.record_count = 0
         self.plain_bytes = 0
         self._encoding: Encoding = encoding
         self._sink: _Sink = _DeflateSink() if encoding == "deflate" else _PlainSink()
-        self._scanner = ColumnScanner(known_columns) if columns else None
+        self._scanner = scanner
         self._max_plain_bytes = max_plain_bytes
         self._flush_bytes = flush_bytes
         self._flushed_bytes = 0
@@ -112,7 +110,7 @@ class SegmentBuilder:
             stored_bytes=self._sink.stored_bytes,
             crc32=self._crc32,
             flush_points=tuple(self._flush_points),
-            columns=self._scanner.new_columns if self._scanner else (),
+            columns=self._scanner.take_new() if self._scanner else (),
         )
 
     def _append(self, block: bytes, record_count: int) -> None:

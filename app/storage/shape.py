@@ -26,6 +26,7 @@ class Tree:
     def __init__(self, name: str = "") -> None:
         self.name = name
         self.fields: dict[str, Tree] = {}
+        self.is_column = False
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> Tree:
@@ -34,6 +35,7 @@ class Tree:
             node = root
             for name in path:
                 node = node.field(name)
+            node.is_column = True
         return root
 
     def field(self, name: str) -> Tree:
@@ -97,7 +99,9 @@ class Shape:
     def _struct(self, tree: Tree, closed: bool) -> type[msgspec.Struct]:
         fields: list[tuple[str, Any, Any]] = []
         for name, field in tree.fields.items():
-            inner: Any = (self._struct(field, closed) | None) if field.fields else Raw
+            inner: Any = self._struct(field, closed) if field.fields else Raw
+            if field.fields and (field.is_column or not closed):
+                inner |= None  # else a null is not what an object leaves out: it makes the field a column
             default = None if field.fields else self.missing
             fields.append((field.name, inner, msgspec.field(name=name, default=default)))
         return msgspec.defstruct("Record", fields, gc=False, forbid_unknown_fields=closed)

@@ -69,7 +69,7 @@ def rendered(records: list[str], *, blocks: int = 1, guard: bool = False) -> tup
     scanner = ColumnScanner()
     for part in parts:
         scanner.scan(part)
-    rows = CsvRows(scanner.new_columns, guard=guard)
+    rows = CsvRows(scanner.take_new(), guard=guard)
     return b"".join(rows.render(parts)), rows
 
 
@@ -146,7 +146,7 @@ def test_csv_is_that_of_the_slow_renderer(records: list[Any], space: str, ascii_
     else:
         scanner = ColumnScanner()
         scanner.scan("".join(line + "\n" for line in lines).encode())
-        assert scanner.new_columns == ()
+        assert scanner.take_new() == ()
 
 
 half_strings = st.lists(st.sampled_from(["\ud83d", "\ude00", "a", "\\", "\\ud83d", "u", "\n"]), max_size=7).map("".join)
@@ -245,13 +245,17 @@ def test_spelling_of_a_column_is_reversible(path: tuple[str, ...]) -> None:
 
 
 @given(records=st.lists(objects, max_size=12), known=st.integers(0, 3), cut=st.integers(0, 12))
+@example(records=[{"a": {"b": Number("1")}}, {"a": None}], known=0, cut=1)
 def test_scanner_reports_only_new_names_in_the_order_of_first_sight(records: list[Any], known: int, cut: int) -> None:
     paths = list(dict.fromkeys(path for record in records for path, _ in slow_leaves(record)))
     columns = [spelled(path) for path in paths]
     scanner = ColumnScanner(columns[:known])
+    taken: list[str] = []
     for part in (records[:cut], records[cut:]):
         scanner.scan("".join(written(record) + "\n" for record in part).encode())
-    assert list(scanner.new_columns) == columns[known:]
+        taken += scanner.take_new()
+    assert taken == columns[known:]
+    assert scanner.take_new() == ()
 
 
 def test_too_many_columns_are_refused() -> None:

@@ -14,6 +14,7 @@ from isal import isal_zlib
 
 from app.domain.segments import Encoding, Segment
 from app.errors import ObjectMissingError, StorageError
+from app.storage.columns import ColumnScanner
 from app.storage.formats import Compression, Format, Rendered, render, scan_columns
 from app.storage.gzip_member import one_member
 from app.storage.segments import SegmentBuilder
@@ -34,7 +35,8 @@ def store_of(
     segments: list[Segment] = []
     for start in range(0, len(records), 8):
         part = records[start : start + 8]
-        builder = SegmentBuilder(encodings[len(segments) % len(encodings)], columns, flush_bytes=40)
+        scanner = ColumnScanner() if columns else None
+        builder = SegmentBuilder(encodings[len(segments) % len(encodings)], scanner=scanner, flush_bytes=40)
         for record in part:
             builder.add(json.dumps(record).encode() + b"\n", 1)
         built = builder.finish()
@@ -179,7 +181,7 @@ def test_no_chunk_grows_with_the_number_of_records() -> None:
     noise = random.Random(2)
     records = [{"n": number, "x": noise.randbytes(500).hex()} for number in range(4000)]
     store = MemoryStore()
-    builder = SegmentBuilder("deflate", columns=True)
+    builder = SegmentBuilder("deflate", scanner=ColumnScanner())
     builder.add(jsonl(records), len(records))
     built = builder.finish()
     segment = built.as_segment("jobs/1/0")
