@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from celery import signals
-from celery.concurrency.prefork import TaskPool as PreforkPool
 
 from app.config import load_settings, require
 from app.enqueue import QueueName, make_celery
@@ -41,7 +40,7 @@ def _start_in_child(**_: Any) -> None:
 @signals.celeryd_after_setup.connect
 def _start_in_main(instance: Any, **_: Any) -> None:
     """The threads and solo pools have no children: the main process does the work."""
-    if issubclass(instance.pool_cls, PreforkPool):
+    if instance.pool_cls.__module__ == "celery.concurrency.prefork":  # importing it for its class costs a megabyte
         return
     concurrency = instance.concurrency
     runtime.start_runtime(concurrency=concurrency, download_slots=_download_slots(concurrency))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.connectors.model import Connector
-from app.connectors.registry import catalogue
 from app.connectors.spec import digest, load_connector
 from app.db import connectors
 from app.db.connectors import StoredConnector
@@ -47,6 +46,8 @@ def create_element(ctx: Context, caller: Caller, document: Mapping[str, Any]) ->
     catalogue has the key: then one name would mean two things. Where the catalogue gets a key later that a tenant has
     already, the tenant's own one wins for the tenant.
     """
+    from app.connectors.registry import catalogue  # with YAML: not for workers
+
     connector = _checked(ctx, document)
     if connector.key in catalogue():
         raise ConflictError(f"key {connector.key!r} is taken by the catalogue; choose another one.")
@@ -104,6 +105,8 @@ def sync_catalogue(ctx: Context) -> list[str]:
 
     A connector that a release no longer brings stays: instances may use it.
     """
+    from app.connectors.registry import catalogue
+
     touched = []
     with ctx.db.transaction() as conn:
         stored = {each.key: each for each in connectors.find_catalogue(conn)}
