@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-ver
 	--no-config --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo demo-kill up test bench check format lock upgrade clean
+.PHONY: help env demo demo-kill up test chaos bench check format lock upgrade clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
@@ -30,6 +30,9 @@ up: env ## Start everything on this machine and stay; Ctrl-C stops it, the data 
 
 test: env ## Run the default test suite (make test ARGS="-k cursor" for a part)
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+chaos: env ## Break everything for 40 minutes and count every record (make chaos ARGS="workers --scale 0.1 --seed 7")
+	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
 
 bench: env ## Measure speed, load and memory against the marks, 40 minutes (make bench ARGS="speed --rounds 3", ARGS=soak)
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -1,0 +1,130 @@
+"""What a campaign came to: the sums, the recovery table, and the verdict."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from tests.chaos.campaign.recovery import DEFINITIONS
+from tests.chaos.campaign.run import PhaseResult
+from tests.fakes.checker import NO_RECORDS, Counts
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What the 99th percentile of a recovery under production's settings must reach, from so many samples."""
+
+    kind: str
+    required_s: float
+    aim_s: float | None = None
+    sample_count: int = 30
+
+
+MARKS = (Mark("worker killed", 40, 5), Mark("broker back", 15), Mark("PostgreSQL back", 20))
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The nearest rank: the smallest value that at least this share of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, ceil(share * len(ordered)) - 1)]
+
+
+def problems_of(results: Sequence[PhaseResult], scale: float) -> list[str]:
+    """Everything that makes a campaign red."""
+    found = [f"{result.name}: {problem}" for result in results for problem in result.problems]
+    found += [f"{result.name}: {result.audit.counts}" for result in results if not result.audit.counts.is_exact]
+    for result in results:
+        if result.is_production:
+            found += _short_recoveries(result, scale)
+    return found
+
+
+def _short_recoveries(result: PhaseResult, scale: float) -> Iterator[str]:
+    for mark in MARKS:
+        samples = result.samples.get(mark.kind, [])
+        wanted = ceil(mark.sample_count * scale)
+        if len(samples) < wanted:
+            yield f"{result.name}: {len(samples)} of {wanted} samples of {mark.kind}"
+        elif (p99 := percentile(samples, 0.99)) > mark.required_s:
+            yield f"{result.name}: {mark.kind}: p99 {p99:.1f} s, required {mark.required_s:g} s"
+
+
+def total(results: Sequence[PhaseResult]) -> Counts:
+    return sum((result.audit.counts for result in results), NO_RECORDS)
+
+
+# Text -----------------------------------------------------------------------------------------------------------------
+
+
+def phase_lines(result: PhaseResult) -> list[str]:
+    """A phase's own lines: strikes, five counters, calls, callbacks."""
+    audit = result.audit
+    lines = [f"{result.name}: {result.title} ({result.seconds:.0f} s)"]
+    lines += [f"  strikes    {text}" for text in _strike_texts(result)]
+    lines += [
+        f"  records    {audit.counts}, in {audit.job_count} jobs",
+        (
+            f"  apiLimit   {audit.call_count} vendor calls of {audit.allowed_call_count} allowed,"
+            f" {audit.written_off_count} written off"
+        ),
+        f"  callbacks  {audit.callback_count} ids for {audit.run_count} runs",
+    ]
+    lines += [f"  note       {name}: {number}" for name, number in result.notes.items()]
+    lines += [f"  PROBLEM    {problem}" for problem in result.problems]
+    return lines
+
+
+_LISTED = 8
+
+
+def _strike_texts(result: PhaseResult) -> list[str]:
+    tallies = result.tallies
+    if len(tallies) <= _LISTED:
+        return [
+            f"{tally.counted} of {tally.demanded} {name}"
+            + (f", {tally.wasted} more not counted" if tally.wasted else "")
+            for name, tally in tallies.items()
+        ]
+    least = min(tally.counted for tally in tallies.values())
+    counted, wasted = (sum(getattr(tally, part) for tally in tallies.values()) for part in ("counted", "wasted"))
+    return [f"{counted} at {len(tallies)} steps, at least {least} at each, {wasted} more not counted"]
+
+
+def recovery_lines(results: Sequence[PhaseResult]) -> list[str]:
+    """The table of both settings, production's first."""
+    lines = [f"{'recovery':<18} {'settings':<11} {'samples':>7} {'p50 s':>7} {'p99 s':>7} {'max s':>7}  mark"]
+    return lines + ["{:<18} {:<11} {:>7} {:>7} {:>7} {:>7}  {}".format(*row) for row in recovery_rows(results)]
+
+
+def recovery_rows(results: Sequence[PhaseResult]) -> list[tuple[str, ...]]:
+    rows = []
+    for is_production in (True, False):
+        for kind in DEFINITIONS:
+            chosen = [result for result in results if result.is_production == is_production]
+            samples = [sample for result in chosen for sample in result.samples.get(kind, [])]
+            if samples:
+                rows.append(_recovery_row(kind, samples, is_production=is_production))
+    return rows
+
+
+def _recovery_row(kind: str, samples: list[float], *, is_production: bool) -> tuple[str, ...]:
+    mark = next((mark for mark in MARKS if mark.kind == kind), None) if is_production else None
+    goal = ""
+    if mark is not None:
+        goal = f"p99 <= {mark.required_s:g}" + (f", aim {mark.aim_s:g}" if mark.aim_s is not None else "")
+    figures = (percentile(samples, 0.5), percentile(samples, 0.99), max(samples))
+    settings = "production" if is_production else "short"
+    return (kind, settings, str(len(samples)), *(f"{figure:.2f}" for figure in figures), goal)
+
+
+def summary_lines(results: Sequence[PhaseResult], problems: Sequence[str], *, seed: int, seconds: float) -> list[str]:
+    strikes = sum(tally.counted for result in results for tally in result.tallies.values())
+    lines = ["", *recovery_lines(results), ""]
+    lines += [f"{kind}: {text}" for kind, text in DEFINITIONS.items()]
+    lines += [
+        "",
+        f"all phases: {strikes} strikes, {sum(result.audit.job_count for result in results)} jobs, {total(results)}",
+        f"seed {seed}, {seconds / 60:.1f} minutes",
+        *(f"PROBLEM {problem}" for problem in problems),
+        "RED" if problems else "green: nothing lost, nothing doubled, every strike counted, every mark reached",
+    ]
+    return lines
