@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from app.addresses import AddressPolicy
 from app.config import Settings, load_settings, require
 from app.db.pool import Database
-from app.enqueue import Enqueuer, make_celery
+from app.enqueue import Enqueuer
 from app.http_client import HttpClient
 from app.secrets import Vault
 from app.services.context import Context
@@ -45,6 +45,6 @@ def build_context(settings: Settings | None = None, *, pool_size: int = 4) -> Co
         ),
         addresses=addresses,
         vault=Vault(settings.encryption_keys),
-        enqueuer=Enqueuer(make_celery(settings.broker_url)),
+        enqueuer=Enqueuer(settings.broker_url),
         now=lambda: datetime.now(UTC),
     )

@@ -6,12 +6,16 @@ A message is a hint: it carries ids only, may be lost, late or doubled, and noth
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-from celery import Celery
+from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from app.errors import BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 class TaskName(StrEnum):
@@ -33,6 +37,8 @@ QUEUE_OF = {TaskName.DOWNLOAD_LEG: QueueName.DOWNLOADS, TaskName.DELIVER_CALLBAC
 
 def make_celery(broker_url: str) -> Celery:
     """The Celery application of workers, Flower and the sender of hints, with the settings of reliability 1."""
+    from celery import Celery  # the web processes do without
+
     celery = Celery("haulage", broker=broker_url)
     celery.conf.update(
         task_routes={task.value: {"queue": queue.value} for task, queue in QUEUE_OF.items()},
@@ -83,8 +89,12 @@ def _transport_options(broker_url: str) -> dict[str, Any]:
 class Enqueuer:
     """Sends hints. Never blocks for long; a broker that is down is an error that callers may ignore."""
 
-    def __init__(self, celery: Celery) -> None:
-        self._celery = celery
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+
+    @cached_property
+    def _celery(self) -> Celery:
+        return make_celery(self._broker_url)
 
     def send(self, task: TaskName, row_id: int) -> None:
         """Publish one hint. Raises BrokerUnavailableError within a few seconds when the broker is down."""
@@ -95,8 +105,9 @@ class Enqueuer:
 
     def depth(self, queue: QueueName) -> int:
         """Messages waiting in `queue`. Raises BrokerUnavailableError."""
+        options = _transport_options(self._broker_url)
         try:
-            with self._celery.connection_for_read() as connection:
+            with Connection(self._broker_url, connect_timeout=2, transport_options=options) as connection:
                 connection.ensure_connection(max_retries=1, timeout=2)
                 channel: Any = connection.default_channel
                 # As Celery declares it, and not passively: kombu looks for the queue without its key prefix then, so
@@ -104,3 +115,8 @@ class Enqueuer:
                 return int(channel.queue_declare(queue.value, durable=True, auto_delete=False).message_count)
         except (OperationalError, OSError) as error:
             raise BrokerUnavailableError("The broker does not answer; work goes on when it is back.") from error
+
+    def close(self) -> None:
+        """Give its connections back; only where hints were sent there are any."""
+        if "_celery" in self.__dict__:
+            self._celery.close()

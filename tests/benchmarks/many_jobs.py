@@ -5,8 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from celery import Celery
-
+from app.enqueue import Enqueuer, QueueName
 from tests.benchmarks import processes
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.processes import MB
@@ -153,12 +152,7 @@ class _Queue:
     """The broker's queue of downloads, as an operator sees it."""
 
     def __init__(self, url: str) -> None:
-        from app.enqueue import Enqueuer, make_celery
-
-        celery: Celery = make_celery(url)
-        self._enqueuer = Enqueuer(celery)
+        self._enqueuer = Enqueuer(url)
 
     def depth(self) -> int:
-        from app.enqueue import QueueName
-
         return self._enqueuer.depth(QueueName.DOWNLOADS)

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from app.api import documentation, operations
 from app.api.wsgi import create_app
 from app.db.pool import Database
-from app.enqueue import Enqueuer, make_celery
+from app.enqueue import Enqueuer
 from app.storage.objects import ObjectStore
 from tests.fixtures.door import PREFIX, Door
 
@@ -37,7 +37,7 @@ def test_ready_tells_database_store_and_work(door: Door) -> None:
 
 
 def test_a_broker_that_is_down_is_only_a_warning(door: Door) -> None:
-    app = create_app(replace(door.ctx, enqueuer=Enqueuer(make_celery(f"redis://{NOBODY}/0"))))
+    app = create_app(replace(door.ctx, enqueuer=Enqueuer(f"redis://{NOBODY}/0")))
 
     answer = app.test_client().get("/ready")
 

@@ -10,9 +10,9 @@ from app.errors import BrokerUnavailableError
 
 @pytest.fixture
 def enqueuer(broker_url: str) -> Iterator[Enqueuer]:
-    celery = make_celery(broker_url)
-    yield Enqueuer(celery)
-    celery.close()
+    made = Enqueuer(broker_url)
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize("task", TaskName)
@@ -37,10 +37,9 @@ def test_a_hint_carries_an_id_and_nothing_else(broker_url: str, enqueuer: Enqueu
 
 
 def test_a_broker_that_is_down_is_told_and_not_waited_for() -> None:
-    celery = make_celery("redis://127.0.0.1:1/0")
-    enqueuer = Enqueuer(celery)
+    enqueuer = Enqueuer("redis://127.0.0.1:1/0")
     with pytest.raises(BrokerUnavailableError):
         enqueuer.send(TaskName.DOWNLOAD_LEG, 7)
     with pytest.raises(BrokerUnavailableError):
         enqueuer.depth(QueueName.DOWNLOADS)
-    celery.close()
+    enqueuer.close()

@@ -37,7 +37,7 @@ _NOT_IN_A_WORKER = {
     "boto3",
     "smart_open",
 }
-_NOT_IN_WEB = {"rich", "pygments", "boto3", "smart_open", "workers"}
+_NOT_IN_WEB = {"rich", "pygments", "boto3", "smart_open", "workers", "celery"}
 
 
 def _loaded_by(modules: tuple[str, ...]) -> set[str]:
