@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.db import jobs, queue
-from app.db.jobs import Job, JobFilter
+from app.db.jobs import Job, JobFilter, ListedJob
 from app.db.queue import Waiting
 from app.errors import InvalidInputError, NotFoundError
 from app.services.context import Caller, Context
@@ -15,7 +15,7 @@ from app.services.context import Caller, Context
 class JobPage:
     """Jobs, newest first. `next_after` is the id of the last one where there are more, else None."""
 
-    jobs: list[Job]
+    jobs: list[ListedJob]
     next_after: int | None
 
 

@@ -1,0 +1,52 @@
+"""Pages of jobs: only of one's own instance, and read without the rest of its history."""
+
+import pytest
+
+from app.db import jobs
+from app.db.jobs import JobFilter
+from app.domain.jobs import JobStatus
+from tests.fakes.engine import Engine, Tenant
+
+_COPIES = """
+insert into jobs (id, organisation_id, instance_id, connector_id, connector_revision_id, object_name, file_format,
+  criteria, status)
+select jobs.id + copy * 1000000000::bigint, organisation_id, instance_id, connector_id, connector_revision_id,
+  object_name, file_format, criteria, status
+from jobs, generate_series(1, %s) as copy
+"""
+# An index scan counts a row in the books of the index and in those of the table.
+_READ = "select seq_tup_read + idx_tup_fetch as count from pg_stat_xact_user_tables where relname = 'jobs'"
+_PAGE = 20
+
+
+@pytest.fixture
+def tenants(engine: Engine) -> list[Tenant]:
+    """Twenty customers with two hundred jobs each; the planner knows."""
+    made = [engine.tenant, *(engine.add_tenant() for _ in range(19))]
+    for each in made:
+        engine.submit(each)
+    engine.execute(_COPIES, 199)
+    engine.execute("analyze jobs")
+    return made
+
+
+@pytest.mark.parametrize("narrow", [None, JobFilter(object_name="records", status=JobStatus.CREATED)])
+def test_a_page_reads_no_more_jobs_than_it_has(engine: Engine, tenants: list[Tenant], narrow: JobFilter | None) -> None:
+    owner = tenants[7]
+    for _ in range(12):  # by then the statement is prepared, and PostgreSQL has settled on a plan
+        with engine.plain_db.transaction() as conn:
+            found = jobs.find_page(conn, owner.organisation_id, owner.instance_id, None, _PAGE, narrow)
+            row = conn.execute(_READ).fetchone()
+        assert row is not None
+        assert len(found) == _PAGE
+        assert row["count"] <= 2 * _PAGE
+        assert {each.instance_id for each in found} == {owner.instance_id}
+
+
+def test_a_foreign_instance_has_no_jobs(engine: Engine) -> None:
+    other = engine.add_tenant()
+    engine.submit(other)
+    with engine.plain_db.connection() as conn:
+        assert jobs.find_page(conn, engine.tenant.organisation_id, other.instance_id, None, _PAGE) == []
+        assert jobs.find_page(conn, engine.tenant.organisation_id, None, None, _PAGE) == []
+        assert len(jobs.find_page(conn, other.organisation_id, other.instance_id, None, _PAGE)) == 1
