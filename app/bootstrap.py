@@ -23,7 +23,7 @@ def product_version() -> str:
         return "0"
 
 
-def build_context(settings: Settings | None = None, *, pool_size: int = 4) -> Context:
+def build_context(settings: Settings | None = None, *, pool_size: int = 4, enqueuer: Enqueuer | None = None) -> Context:
     """Wire the product. Raises ConfigError that names what is missing. Nothing is connected yet but the pool's threads.
 
     Call it after forking: database pools and broker connections belong to one process.
@@ -45,6 +45,6 @@ def build_context(settings: Settings | None = None, *, pool_size: int = 4) -> Co
         ),
         addresses=addresses,
         vault=Vault(settings.encryption_keys),
-        enqueuer=Enqueuer(settings.broker_url),
+        enqueuer=enqueuer or Enqueuer(settings.broker_url),
         now=lambda: datetime.now(UTC),
     )

@@ -89,12 +89,14 @@ def _transport_options(broker_url: str) -> dict[str, Any]:
 class Enqueuer:
     """Sends hints. Never blocks for long; a broker that is down is an error that callers may ignore."""
 
-    def __init__(self, broker_url: str) -> None:
+    def __init__(self, broker_url: str, celery: Celery | None = None) -> None:
+        """`celery`: the application of this process where it has one; else one is made when a hint is sent."""
         self._broker_url = broker_url
+        self._given = celery
 
     @cached_property
     def _celery(self) -> Celery:
-        return make_celery(self._broker_url)
+        return self._given or make_celery(self._broker_url)
 
     def send(self, task: TaskName, row_id: int) -> None:
         """Publish one hint. Raises BrokerUnavailableError within a few seconds when the broker is down."""
@@ -117,6 +119,6 @@ class Enqueuer:
             raise BrokerUnavailableError("The broker does not answer; work goes on when it is back.") from error
 
     def close(self) -> None:
-        """Give its connections back; only where hints were sent there are any."""
-        if "_celery" in self.__dict__:
+        """Give back its own connections; only where hints were sent there are any."""
+        if self._given is None and "_celery" in self.__dict__:
             self._celery.close()

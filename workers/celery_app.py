@@ -34,7 +34,7 @@ def _set_up_logging(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _start_in_child(**_: Any) -> None:
     """A child of the prefork pool: one leg at a time."""
-    runtime.start_runtime(concurrency=1, download_slots=_download_slots(1))
+    runtime.start_runtime(celery, concurrency=1, download_slots=_download_slots(1))
 
 
 @signals.celeryd_after_setup.connect
@@ -43,7 +43,7 @@ def _start_in_main(instance: Any, **_: Any) -> None:
     if instance.pool_cls.__module__ == "celery.concurrency.prefork":  # importing it for its class costs a megabyte
         return
     concurrency = instance.concurrency
-    runtime.start_runtime(concurrency=concurrency, download_slots=_download_slots(concurrency))
+    runtime.start_runtime(celery, concurrency=concurrency, download_slots=_download_slots(concurrency))
 
 
 def _download_slots(concurrency: int) -> int:

@@ -6,8 +6,11 @@ import mmap
 import os
 import threading
 
+from celery import Celery
+
 from app.bootstrap import build_context, product_version
 from app.config import load_settings
+from app.enqueue import Enqueuer
 from app.services.context import Context
 from workers.life import Life
 
@@ -30,10 +33,11 @@ def is_stopping() -> bool:
 class Runtime:
     """The parts of one process."""
 
-    def __init__(self, *, concurrency: int, download_slots: int) -> None:
+    def __init__(self, celery: Celery | None, *, concurrency: int, download_slots: int) -> None:
         settings = load_settings()
         self.pid = os.getpid()
-        self.context: Context = build_context(settings, pool_size=min(concurrency, 8) + 1)
+        enqueuer = Enqueuer(settings.broker_url, celery)
+        self.context: Context = build_context(settings, pool_size=min(concurrency, 8) + 1, enqueuer=enqueuer)
         self._life = Life(self.context.db, slots=download_slots, version=product_version())
         self._life.start()
 
@@ -48,15 +52,16 @@ class Runtime:
         self.context.db.close()
 
 
-def start_runtime(*, concurrency: int = 1, download_slots: int = 0) -> Runtime:
+def start_runtime(celery: Celery | None = None, *, concurrency: int = 1, download_slots: int = 0) -> Runtime:
     """The runtime of this process, made at its start; tasks only ask for it.
 
-    `concurrency`: tasks at once. `download_slots`: how many of them the sweeper may count on for downloads.
+    `celery`: sends its hints, too. `concurrency`: tasks at once. `download_slots`: how many of them the sweeper may count
+    on for downloads.
     """
     global _current  # noqa: PLW0603 - one a process is the point
     with _lock:
         if _current is None or _current.pid != os.getpid():
-            _current = Runtime(concurrency=concurrency, download_slots=download_slots)
+            _current = Runtime(celery, concurrency=concurrency, download_slots=download_slots)
         return _current
 
 
