@@ -55,8 +55,8 @@ class Runtime:
 def start_runtime(celery: Celery | None = None, *, concurrency: int = 1, download_slots: int = 0) -> Runtime:
     """The runtime of this process, made at its start; tasks only ask for it.
 
-    `celery`: sends its hints, too. `concurrency`: tasks at once. `download_slots`: how many of them the sweeper may count
-    on for downloads.
+    `celery`: sends its hints, too. `concurrency`: tasks at once. `download_slots`: how many of them the sweeper may
+    count on for downloads.
     """
     global _current  # noqa: PLW0603 - one a process is the point
     with _lock:
