@@ -7,9 +7,11 @@ import time
 
 from app.local.procfile import CHECKOUT
 from tests.chaos.campaign import page
+from tests.chaos.campaign.judgement import problems_of
 from tests.chaos.campaign.phases import PHASES
-from tests.chaos.campaign.report import phase_lines, problems_of, summary_lines
-from tests.chaos.campaign.run import PhaseResult, run_phase
+from tests.chaos.campaign.report import phase_lines, summary_lines
+from tests.chaos.campaign.result import PhaseResult
+from tests.chaos.campaign.run import run_phase
 
 _HOME = CHECKOUT / ".haulage" / "chaos"
 
@@ -24,7 +26,7 @@ def main() -> int:
     for phase in chosen:
         results.append(run_phase(phase, _HOME / phase.name, seed=seed, scale=options.scale))
         _say(phase_lines(results[-1]))
-    problems = problems_of(results, options.scale)
+    problems = problems_of(results)
     summary = summary_lines(results, problems, seed=seed, seconds=time.monotonic() - began)
     _say(summary)
     if len(chosen) == len(PHASES) and options.scale >= 1:

@@ -40,8 +40,8 @@ class Fault:
 
     name: str
     strike: Strike
-    goes_on: bool = False
-    """It happens by itself all the time: strikes are counted, not made."""
+    recovery: str = ""
+    """What each strike measures."""
 
 
 # Processes ------------------------------------------------------------------------------------------------------------
@@ -183,7 +183,9 @@ def kill_broker(arena: Arena) -> int:
     jobs = [arena.workload.submit() for _ in range(3)]
     arena.wait(arena.dice.uniform(0.2, 2.0))
     arena.stack.valkey.start()
-    arena.measure_claims("broker back", time.monotonic(), jobs)
+    since = time.monotonic()
+    due = {*arena.watch.due(), *arena.watch.slices_of([job.id for job in jobs])}
+    arena.recoveries.begin("broker back", since, arena.watch.standings(due), claimed)
     arena.wait_for_recoveries()
     return 1
 
@@ -201,10 +203,10 @@ def half_open_broker(arena: Arena) -> int:
 
 def restart_postgres(arena: Arena) -> int:
     """`pg_ctl restart -m immediate`: every session dies without a word."""
-    running = arena.running()
+    running = arena.watch.started()
     arena.stack.pg.restart_immediately()
     since = time.monotonic()
-    arena.recoveries.begin("PostgreSQL back", since, arena.standings(running), committed_again)
+    arena.recoveries.begin("PostgreSQL back", since, arena.watch.standings(running), committed_again)
     arena.wait_for_recoveries()
     return 1
 
@@ -256,7 +258,7 @@ def meter(name: str, total: Callable[[Arena], int]) -> Fault:
         arena.wait(0.2)
         return total(arena) - arena.tallies[name].counted - arena.tallies[name].wasted
 
-    return Fault(name, strike, goes_on=True)
+    return Fault(name, strike)
 
 
 def vendor_fault_count(arena: Arena) -> int:

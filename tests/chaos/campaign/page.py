@@ -8,8 +8,9 @@ from pathlib import Path
 
 from app.local.procfile import CHECKOUT
 from tests.benchmarks.results import commit
-from tests.chaos.campaign.report import recovery_rows, total
-from tests.chaos.campaign.run import PhaseResult
+from tests.chaos.campaign.judgement import total
+from tests.chaos.campaign.report import recovery_rows
+from tests.chaos.campaign.result import PhaseResult
 
 PAGE = CHECKOUT / "docs" / "chaos.md"
 HEADING = "## Last full run"

@@ -43,7 +43,6 @@ class Phase:
     shape: Shape = field(default_factory=Shape)
     times: Mapping[str, str] = field(default_factory=lambda: SHORT_TIMES)
     settings: Mapping[str, str] = field(default_factory=dict)
-    in_order: bool = False
     may_abort: bool = False
     strike: Callable[[Arena, Plan], None] = one_by_one
     check: Check = no_more_checks
@@ -113,11 +112,11 @@ def _nothing_wasted(_arena: Arena, audit: Audit) -> Sequence[str]:
 
 KILL_CHILD = Fault("worker child killed", faults.kill_child)
 KILL_GROUP = Fault("worker group killed", faults.kill_worker)
-KILL_WORKER = Fault("worker process killed", faults.kill_worker)
+KILL_WORKER = Fault("worker process killed", faults.kill_worker, "worker killed")
 FLUSH_BROKER = Fault("broker flushed", faults.flush_broker)
-KILL_BROKER = Fault("broker killed, back empty", faults.kill_broker)
+KILL_BROKER = Fault("broker killed, back empty", faults.kill_broker, "broker back")
 HALF_OPEN_BROKER = Fault("broker links half-open", faults.half_open_broker)
-RESTART_POSTGRES = Fault("PostgreSQL restarted at once", faults.restart_postgres)
+RESTART_POSTGRES = Fault("PostgreSQL restarted at once", faults.restart_postgres, "PostgreSQL back")
 CUTS = {name: Fault(f"reply of {name} cut", faults.cut_reply(name)) for name in CUT_STATEMENTS}
 FREEZE = Fault("worker frozen past its lease", faults.freeze_workers)
 FREEZE_AT_STEP = Fault("worker frozen at a step", faults.freeze_at_step)
@@ -129,7 +128,7 @@ DOUBLE_MESSAGE = meter("message doubled", _doubled_messages)
 VENDOR_FAULT = meter("faulty vendor answer", faults.vendor_fault_count)
 AT_STEPS = {Fault(name, lambda _: 0): 10 for name in STEP_NAMES}
 
-PHASES = (
+_COUNTS = (
     Phase(
         "children",
         "children of prefork pools and whole groups are killed",
@@ -222,15 +221,17 @@ PHASES = (
         "the API dies in the middle of submissions",
         {KILL_WEB: 10},
     ),
-    Phase(
-        "recovery",
-        "recovery with production's settings",
-        {KILL_WORKER: 30, KILL_BROKER: 30, RESTART_POSTGRES: 30},
-        slots=8,
-        at_once=16,
-        times=PRODUCTION_TIMES,
-        in_order=True,
-        strike=one_by_one,
-        limit_s=900,
-    ),
 )
+
+
+def _recovery(name: str, title: str, fault: Fault) -> Phase:
+    """Production's settings, one strike after the other, each measured alone."""
+    return Phase(name, title, {fault: 30}, slots=8, at_once=16, times=PRODUCTION_TIMES)
+
+
+RECOVERIES = (
+    _recovery("recovery-workers", "recovery of killed workers, production's settings", KILL_WORKER),
+    _recovery("recovery-broker", "recovery from a broker that was away, production's settings", KILL_BROKER),
+    _recovery("recovery-postgres", "recovery from a PostgreSQL restart, production's settings", RESTART_POSTGRES),
+)
+PHASES = (*_COUNTS, *RECOVERIES)

@@ -32,12 +32,12 @@ def claimed(before: Standing, now: Standing) -> bool:
 DEFINITIONS = {
     "worker killed": "from SIGKILL until every slice that the dead process held has committed a segment under a newer"
     " claim (or its run has ended)",
-    "broker back": "from the moment the broker answers again until every job that was submitted while it was away is"
-    " claimed",
+    "broker back": "from the moment the broker answers again until everything that is due then is claimed: jobs that"
+    " were submitted while it was away, and those whose hints it lost",
     "broker half-open": "from the moment the open links swallow everything until every job submitted then is claimed",
     "broker flushed": "from the flush until everything that was due at that moment is claimed",
-    "PostgreSQL back": "from the moment PostgreSQL takes connections again until every job that was running has"
-    " committed again",
+    "PostgreSQL back": "from the moment PostgreSQL takes connections again until every job that was running, or between"
+    " two legs, has committed again",
     "worker stopped": "from SIGTERM to the exit of the worker process",
 }
 

@@ -1,58 +1,10 @@
-"""What a campaign came to: the sums, the recovery table, and the verdict."""
+"""What a campaign came to, in lines of text."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import ceil
+from collections.abc import Sequence
 
+from tests.chaos.campaign.judgement import MARKS, percentile, total
 from tests.chaos.campaign.recovery import DEFINITIONS
-from tests.chaos.campaign.run import PhaseResult
-from tests.fakes.checker import NO_RECORDS, Counts
-
-
-@dataclass(frozen=True)
-class Mark:
-    """What the 99th percentile of a recovery under production's settings must reach, from so many samples."""
-
-    kind: str
-    required_s: float
-    aim_s: float | None = None
-    sample_count: int = 30
-
-
-MARKS = (Mark("worker killed", 40, 5), Mark("broker back", 15), Mark("PostgreSQL back", 20))
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest rank: the smallest value that at least this share of all do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, ceil(share * len(ordered)) - 1)]
-
-
-def problems_of(results: Sequence[PhaseResult], scale: float) -> list[str]:
-    """Everything that makes a campaign red."""
-    found = [f"{result.name}: {problem}" for result in results for problem in result.problems]
-    found += [f"{result.name}: {result.audit.counts}" for result in results if not result.audit.counts.is_exact]
-    for result in results:
-        if result.is_production:
-            found += _short_recoveries(result, scale)
-    return found
-
-
-def _short_recoveries(result: PhaseResult, scale: float) -> Iterator[str]:
-    for mark in MARKS:
-        samples = result.samples.get(mark.kind, [])
-        wanted = ceil(mark.sample_count * scale)
-        if len(samples) < wanted:
-            yield f"{result.name}: {len(samples)} of {wanted} samples of {mark.kind}"
-        elif (p99 := percentile(samples, 0.99)) > mark.required_s:
-            yield f"{result.name}: {mark.kind}: p99 {p99:.1f} s, required {mark.required_s:g} s"
-
-
-def total(results: Sequence[PhaseResult]) -> Counts:
-    return sum((result.audit.counts for result in results), NO_RECORDS)
-
-
-# Text -----------------------------------------------------------------------------------------------------------------
+from tests.chaos.campaign.result import PhaseResult
 
 
 def phase_lines(result: PhaseResult) -> list[str]:

@@ -3,46 +3,30 @@
 import random
 import shutil
 import time
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.campaign.arena import Arena, Tally
+from tests.chaos.campaign.judgement import short_recoveries
 from tests.chaos.campaign.phases import PRODUCTION_TIMES, Phase
 from tests.chaos.campaign.recovery import Recoveries
+from tests.chaos.campaign.result import PhaseResult
 from tests.chaos.campaign.striking import Plan
 from tests.chaos.campaign.watch import Watch
 from tests.chaos.campaign.workload import Workload
-from tests.fakes.audit import Audit
 from tests.fixtures.stack import Stack
 
 _DRAIN_S = 150.0
 _QUIET_S = 200.0
 
 
-@dataclass
-class PhaseResult:
-    """Everything that was counted in a phase; `problems` in words, empty when all promises were kept."""
-
-    name: str
-    title: str
-    is_production: bool
-    tallies: dict[str, Tally]
-    audit: Audit = field(default_factory=Audit)
-    samples: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """Seconds of each kind of recovery."""
-    notes: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-
 def run_phase(phase: Phase, folder: Path, *, seed: int, scale: float) -> PhaseResult:
     """Never raises for what the product does; all of that is in the result. The folder stays if something is wrong."""
     tallies = {fault.name: Tally(max(1, ceil(count * scale))) for fault, count in phase.strikes.items()}
-    result = PhaseResult(phase.name, phase.title, phase.times is PRODUCTION_TIMES, tallies)
+    promised = frozenset(fault.recovery for fault in phase.strikes if fault.recovery)
+    result = PhaseResult(phase.name, phase.title, phase.times is PRODUCTION_TIMES, tallies, promised)
     began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -52,6 +36,7 @@ def run_phase(phase: Phase, folder: Path, *, seed: int, scale: float) -> PhaseRe
     except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - the other phases are run all the same
         result.problems.append(f"{type(error).__name__}: {error}")
     missed = {name: tally for name, tally in tallies.items() if tally.is_missed}
+    result.problems += short_recoveries(result, scale)
     result.problems += [f"only {tally.counted} of {tally.demanded} strikes: {name}" for name, tally in missed.items()]
     result.seconds = time.monotonic() - began
     if not result.problems:
@@ -100,7 +85,6 @@ def _start(phase: Phase, arena: Arena) -> None:
 def _strike(phase: Phase, arena: Arena) -> None:
     plan = Plan(
         phase.strikes,
-        in_order=phase.in_order,
         pause_s=phase.pause_s,
         ends_at=time.monotonic() + phase.limit_s,
         each_alone=phase.times is PRODUCTION_TIMES,

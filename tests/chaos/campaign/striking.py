@@ -13,7 +13,6 @@ class Plan:
     """How many strikes of each fault are wanted, and until when (monotonic) they may be made."""
 
     strikes: Mapping[Fault, int]
-    in_order: bool
     pause_s: float
     ends_at: float
     each_alone: bool = False
@@ -25,7 +24,7 @@ def one_by_one(arena: Arena, plan: Plan) -> None:
     while missing := [fault for fault in plan.strikes if arena.tallies[fault.name].is_missed]:
         if time.monotonic() > plan.ends_at:
             return
-        fault = missing[0] if plan.in_order else arena.dice.choice(_each_as_often_as_missed(arena, missing))
+        fault = arena.dice.choice(_each_as_often_as_missed(arena, missing))
         running = len(arena.gather())
         arena.note(fault.name, fault.strike(arena), running)
         if plan.each_alone:

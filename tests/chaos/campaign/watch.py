@@ -26,6 +26,7 @@ from slices where id = any(%s)
 _ENDED = """
 select id, status, stop_reason from jobs where id = any(%s) and status in ('COMPLETED', 'ABORTED', 'CANCELLED')
 """
+_STARTED = "select id from slices where next_run_at <= now() and claim > 0"
 _DUE = "select id from slices where next_run_at <= now() and lease_expires_at is null"
 
 
@@ -85,6 +86,10 @@ class Watch:
     def due(self) -> list[int]:
         """Slices that wait for somebody to take them."""
         return [row["id"] for row in self._rows(_DUE)]
+
+    def started(self) -> list[int]:
+        """Slices that are held, or between two legs."""
+        return [row["id"] for row in self._rows(_STARTED)]
 
     def slices_of(self, job_ids: Sequence[int]) -> list[int]:
         rows = self._rows("select max(id) as id from slices where job_id = any(%s) group by job_id", list(job_ids))
