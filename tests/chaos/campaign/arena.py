@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from tests.chaos.campaign.recovery import IsBack, Recoveries, claimed, committed_by_another
+from tests.chaos.campaign.recovery import Recoveries, claimed, committed_by_another
 from tests.chaos.campaign.watch import Held, Standing, Watch, group_of
 from tests.chaos.campaign.workload import Workload
 from tests.fixtures.customer import SubmittedJob
@@ -96,9 +96,8 @@ class Arena:
 
     def measure_claims(self, kind: str, since: float, jobs: Sequence[SubmittedJob]) -> None:
         """Until each of these new jobs is claimed."""
-        never: IsBack = claimed
         unclaimed = dict.fromkeys(self.watch.slices_of([job.id for job in jobs]), Standing(0, 0, False, 0))
-        self.recoveries.begin(kind, since, unclaimed, never)
+        self.recoveries.begin(kind, since, unclaimed, claimed)
 
     def wait_for_recoveries(self, timeout_s: float = 100.0) -> None:
         wait_until(lambda: not self.recoveries.open_count, "recoveries to end", timeout_s, pause_s=0.05)
