@@ -1,4 +1,4 @@
-"""The only HTTP client: one libcurl handle a thread, connections kept, every dialled address checked.
+"""The only HTTP client: connections kept by each thread, every dialled address checked, a request in flight at will.
 
 It trusts nothing from the environment (proxies, .netrc, certificate variables), follows no redirect, keeps no cookie
 and sends a request exactly once: where libcurl would silently repeat a request on a fresh connection because a kept
@@ -7,23 +7,18 @@ one died, the repeat is stopped, since a vendor may have counted the first, and 
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import urlsplit
 
 import pycurl
 
-from app.addresses import AddressPolicy, port_of
-from app.decoding import BodyBuffer, BodyDamagedError, BodyOverflowError
-from app.errors import AddressRefusedError, ConfigError
-from app.http_messages import BodyTooLarge, Headers, Interrupted, Kind, Request, Response, TransportError
-from app.idle_connections import was_closed
+from app.addresses import AddressPolicy
+from app.errors import AddressRefusedError
+from app.http_messages import Beat, BodyTooLarge, Headers, Interrupted, Kind, Request, Response, TransportError
+from app.http_transfer import BEAT_S, Transfer
 
 __all__ = [
     "Beat",
@@ -34,17 +29,18 @@ __all__ = [
     "Kind",
     "Request",
     "Response",
+    "Sent",
     "TransportError",
 ]
 
 MIB = 1024 * 1024
-BEAT_S = 1.0
 SLOWEST_BYTES_PER_S = 64
-Beat = Callable[[], bool]
-SocketAddress = tuple[Any, ...]
 
 _ORIGIN = re.compile(r"https?://[^/?#@\\]+(?=[/?#][!-\[\]-~]*\Z|\Z)")
 _MAX_CHECKED = 1000
+_MAX_KEPT_CONNECTIONS = 8
+_WAIT_MS = 250
+_NO_SOCKET_WAIT_S = 0.005
 
 # Compiled-in locations differ from machine to machine and variables may point anywhere: these are the system bundles of
 # Debian, Fedora, Alpine with macOS, and SUSE, in this order.
@@ -55,25 +51,9 @@ _CA_FILES = (
     "/etc/ssl/ca-bundle.pem",
 )
 
-_KINDS: Final[dict[int, Kind]] = {
-    pycurl.E_COULDNT_RESOLVE_HOST: "dns",
-    pycurl.E_COULDNT_RESOLVE_PROXY: "dns",
-    pycurl.E_COULDNT_CONNECT: "connect",
-    pycurl.E_OPERATION_TIMEDOUT: "timeout",
-    pycurl.E_SSL_CONNECT_ERROR: "tls",
-    pycurl.E_PEER_FAILED_VERIFICATION: "tls",
-    pycurl.E_SSL_CERTPROBLEM: "tls",
-    pycurl.E_SSL_CIPHER: "tls",
-    pycurl.E_SSL_CACERT_BADFILE: "tls",
-    pycurl.E_SSL_ISSUER_ERROR: "tls",
-    pycurl.E_BAD_CONTENT_ENCODING: "decode",
-    pycurl.E_UNSUPPORTED_PROTOCOL: "decode",
-    pycurl.E_URL_MALFORMAT: "decode",
-}
-
 
 class HttpClient:
-    """Sends requests from any number of threads; each thread has its own handle and its own kept connections."""
+    """Sends requests from any number of threads; each thread has its own kept connections."""
 
     def __init__(
         self,
@@ -99,21 +79,32 @@ class HttpClient:
         `beat` is called about once a second, also while nothing arrives; False aborts with Interrupted.
         Raises TransportError, BodyTooLarge, Interrupted; ConfigError for a header that cannot be sent.
         """
-        return self._transfer().run(request, beat)
+        return self.start(request).result(beat)
+
+    def start(self, request: Request) -> Sent:
+        """Send `request` and return while its answer is on the way; what fails is raised by `Sent.result`.
+
+        Over a kept connection it is sent at once, a new one is only begun. The answer is read in `result`, by the
+        thread that called `start`: until then it waits in the buffers of the operating system.
+        """
+        return Sent(self._lines(), request)
 
     def close(self) -> None:
-        """Close the kept connections of the calling thread."""
-        transfer = getattr(self._local, "transfer", None)
-        if transfer is not None:
-            transfer.close()
-            del self._local.transfer
+        """Close the kept connections of the calling thread. Nothing of it may be in flight."""
+        lines = getattr(self._local, "lines", None)
+        if lines is not None:
+            lines.close()
+            del self._local.lines
 
-    def _transfer(self) -> _Transfer:
-        if not hasattr(self._local, "transfer"):
-            curl = self._make_curl()
-            self._local.transfer = _Transfer(curl, self._policy, self._max_body_bytes, is_proxied=bool(self._proxy_url))
-        transfer: _Transfer = self._local.transfer
-        return transfer
+    def _lines(self) -> _Lines:
+        if not hasattr(self._local, "lines"):
+            self._local.lines = _Lines(self._make_transfer, self._policy)
+        lines: _Lines = self._local.lines
+        return lines
+
+    def _make_transfer(self) -> Transfer:
+        curl = self._make_curl()
+        return Transfer(curl, self._policy, self._max_body_bytes, is_proxied=bool(self._proxy_url))
 
     def _make_curl(self) -> pycurl.Curl:
         curl = pycurl.Curl()
@@ -133,69 +124,51 @@ class HttpClient:
         curl.setopt(pycurl.MAXAGE_CONN, 50)  # below the usual idle limit of a minute, so that fewer kept ones are dead
         curl.setopt(pycurl.BUFFERSIZE, 256 * 1024)
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
-        curl.setopt(pycurl.NOPROGRESS, 0)
         if self._ca_file:
             curl.setopt(pycurl.CAINFO, self._ca_file)
         return curl
 
 
-class _Transfer:
-    """One thread's handle and the state of the request that it is sending.
+class Sent:
+    """A request whose answer is on the way. Ask for the result once, or abandon it."""
 
-    A callback that raises would print its traceback and lose the exception, so each keeps it in `_failure` and
-    stops the transfer; `run` raises it again.
-    """
-
-    def __init__(self, curl: pycurl.Curl, policy: AddressPolicy, max_body_bytes: int, *, is_proxied: bool) -> None:
-        self._curl = curl
-        self._policy = policy
-        self._max_body_bytes = max_body_bytes
-        self._is_proxied = is_proxied
-        self._headers: list[tuple[str, str]] = []
-        self._body = BodyBuffer(max_body_bytes)
-        self._failure: BaseException | None = None
-        self._refusal: AddressRefusedError | None = None
-        self._beat: Beat | None = None
-        self._beat_at = 0.0
-        self._scheme, self._send_count, self._is_connected, self._is_head_whole = "https", 0, False, False
-        self._opened: list[socket.socket] = []
-        self._checked: set[str] = set()
-        self._sent_options: object = None
-        curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
-        curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
-        curl.setopt(pycurl.HEADERFUNCTION, self._on_header)
-        curl.setopt(pycurl.WRITEFUNCTION, self._on_body)
-        curl.setopt(pycurl.XFERINFOFUNCTION, self._on_progress)
-
-    def close(self) -> None:
-        self._curl.close()
-
-    def run(self, request: Request, beat: Beat | None) -> Response:
-        self._check(request.url)
-        started_at = time.monotonic()
+    def __init__(self, lines: _Lines, request: Request) -> None:
+        self._lines = lines
+        self._refusal: Exception | None = None
+        self._transfer: Transfer | None = None
         try:
-            self._prepare(request, beat)
-            self._curl.perform()
-            if not self._is_head_whole:  # libcurl takes a connection that ends inside the head for a whole answer
-                raise TransportError("cut", f"{_place(request)}: the answer ended inside its head.")
-            body = self._body.finish()
-        except BodyDamagedError as error:
-            raise TransportError("decode", f"{_place(request)}: {error}") from None
-        except pycurl.error as error:
-            raise self._translated(error, _place(request)) from None
-        finally:
-            self._beat = None
-            self._close_opened()
-        return Response(
-            status=self._curl.getinfo(pycurl.RESPONSE_CODE),
-            headers=Headers(self._headers),
-            body=body,
-            url=request.url,
-            elapsed_s=time.monotonic() - started_at,
-            wire_bytes=self._body.wire_bytes,
-        )
+            lines.check(request.url)
+            self._transfer = lines.start(request)
+        except Exception as error:  # noqa: BLE001 - raised by `result`, where the caller looks for it
+            self._refusal = error
 
-    def _check(self, url: str) -> None:
+    def result(self, beat: Beat | None = None) -> Response:
+        """The whole answer; see `HttpClient.request` for `beat` and what is raised."""
+        if self._transfer is None:
+            raise self._refusal or RuntimeError("the result was fetched before")
+        transfer, self._transfer = self._transfer, None
+        return self._lines.finish(transfer, beat)
+
+    def abandon(self) -> None:
+        """Break the call off, if it is still under way: its connection is closed."""
+        if self._transfer is not None:
+            self._lines.drop(self._transfer)
+            self._transfer = None
+
+
+class _Lines:
+    """One thread's connections, and what goes over them."""
+
+    def __init__(self, make_transfer: Callable[[], Transfer], policy: AddressPolicy) -> None:
+        self._make_transfer = make_transfer
+        self._policy = policy
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, _MAX_KEPT_CONNECTIONS)
+        self._idle: list[Transfer] = []
+        self._busy: dict[pycurl.Curl, Transfer] = {}
+        self._checked: set[str] = set()
+
+    def check(self, url: str) -> None:
         """Ask the policy, once an origin: what follows the origin only has to be printable."""
         origin = _ORIGIN.match(url)
         if origin is not None and origin.group() in self._checked:
@@ -207,144 +180,63 @@ class _Transfer:
         if origin is not None and len(self._checked) < _MAX_CHECKED:
             self._checked.add(origin.group())
 
-    def _close_opened(self) -> None:
-        """Pycurl works on duplicates of the sockets that it was given; ours are closed here."""
-        for opened in self._opened:
-            opened.close()
-        self._opened.clear()
-
-    def _prepare(self, request: Request, beat: Beat | None) -> None:
-        self._headers, self._body = [], BodyBuffer(self._max_body_bytes)
-        self._failure, self._refusal = None, None
-        self._beat, self._beat_at = beat, time.monotonic()
-        self._scheme, self._send_count = _scheme_of(request.url), 0
-        self._is_connected, self._is_head_whole = False, False
-        curl = self._curl
-        curl.setopt(pycurl.FRESH_CONNECT, was_closed(curl.getinfo(pycurl.ACTIVESOCKET)))
-        curl.setopt(pycurl.URL, request.url)
-        options = (request.method, request.headers, request.read_timeout_s)
-        if options == self._sent_options and request.body is None:
-            return  # the next page of the same list
-        self._sent_options = None
-        curl.setopt(pycurl.HTTPHEADER, _header_lines(request.headers))
-        curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(request.read_timeout_s)))
-        curl.setopt(pycurl.TIMEOUT_MS, max(1000, int(request.read_timeout_s * 10_000)))
-        _set_method(curl, request.method, request.body)
-        self._sent_options = options if request.body is None else None
-
-    def _translated(self, error: pycurl.error, place: str) -> BaseException:
-        if self._refusal is not None and not self._opened:  # of several addresses, none could be dialled
-            return TransportError("refused_address", str(self._refusal))
-        if isinstance(self._failure, BodyOverflowError):
-            return BodyTooLarge(f"{place}: {self._failure}")
-        if isinstance(self._failure, BodyDamagedError):
-            return TransportError("decode", f"{place}: {self._failure}")
-        if self._failure is not None:
-            return self._failure
-        code, text = error.args[0], str(error.args[1])
-        if self._send_count > 1:
-            return TransportError("stale", f"{place}: the kept connection was closed by the other side; send again.")
-        kind = _KINDS.get(code, "cut")
-        if kind == "timeout" and not self._is_connected:
-            kind = "connect"
-        return TransportError(kind, f"{place}: {text[:200]}")
-
-    def _open_socket(self, _purpose: int, address: SocketAddress) -> socket.socket | int:
-        family, kind, protocol, sockaddr = address
+    def start(self, request: Request) -> Transfer:
+        """Send, as far as that goes without waiting. Raises ConfigError, TransportError."""
+        transfer = self._idle.pop() if self._idle else self._make_transfer()
         try:
-            if not self._is_proxied:  # the proxy is the operator's and does the checking of what it dials
-                self._policy.check_ip(sockaddr[0], sockaddr[1], self._scheme)
-            opened = socket.socket(family, kind, protocol)
-        except AddressRefusedError as error:
-            self._refusal = error
-            return int(pycurl.SOCKET_BAD)
-        except Exception as error:  # noqa: BLE001 - see the class
-            self._failure = error
-            return int(pycurl.SOCKET_BAD)
-        self._opened.append(opened)
-        return opened
+            transfer.prepare(request)
+        except BaseException:
+            self._idle.append(transfer)
+            raise
+        self._multi.add_handle(transfer.curl)
+        self._busy[transfer.curl] = transfer
+        self._go_on()
+        return transfer
 
-    def _before_send(self, *_addresses: object) -> int:
-        self._is_connected = True
-        self._send_count += 1
-        return int(pycurl.PREREQFUNC_OK if self._send_count == 1 else pycurl.PREREQFUNC_ABORT)
-
-    def _on_header(self, line: bytes) -> int | None:
-        text = line.decode("latin-1")
-        if text.startswith("HTTP/"):
-            self._headers, self._is_head_whole = [], False  # the block before was an interim one (1xx)
-            return None
-        name, colon, value = text.partition(":")
-        if colon:
-            self._headers.append((name.strip(), value.strip()))
-        elif text.strip() == "":
-            self._is_head_whole = True
-            return self._guarded(lambda: self._body.set_encoding(Headers(self._headers).get("content-encoding") or ""))
-        return None
-
-    def _on_body(self, chunk: bytes) -> int | None:
-        return self._guarded(lambda: self._body.feed(chunk))
-
-    def _guarded(self, action: Callable[[], None]) -> int | None:
-        """None goes on; any count that is not the chunk's length stops the transfer."""
+    def finish(self, transfer: Transfer, beat: Beat | None) -> Response:
+        """Read the answer to its end."""
+        beat_at = time.monotonic() + BEAT_S
         try:
-            action()
-        except Exception as error:  # noqa: BLE001 - see the class
-            self._failure = error
-            return -1
-        return None
+            while not transfer.is_over:
+                self._wait()
+                self._go_on()
+                if beat is not None and time.monotonic() >= beat_at:
+                    beat_at = time.monotonic() + BEAT_S
+                    if not transfer.is_over and not beat():
+                        raise Interrupted("The transfer was stopped.")
+            return transfer.response()
+        finally:
+            self.drop(transfer)
 
-    def _on_progress(self, *_counts: float) -> int:
-        if self._beat is None:
-            return 0
-        now = time.monotonic()
-        if now - self._beat_at < BEAT_S:
-            return 0
-        self._beat_at = now
-        try:
-            if self._beat():
-                return 0
-            self._failure = Interrupted("The transfer was stopped.")
-        except BaseException as error:  # noqa: BLE001 - see the class
-            self._failure = error
-        return 1
+    def drop(self, transfer: Transfer) -> None:
+        """Make room for the next one. A connection in the middle of an answer is closed."""
+        transfer.let_go()
+        if self._busy.pop(transfer.curl, None) is not None:
+            self._multi.remove_handle(transfer.curl)
+        self._idle.append(transfer)
 
+    def close(self) -> None:
+        for transfer in [*self._busy.values()]:
+            self.drop(transfer)
+        for transfer in self._idle:
+            transfer.curl.close()
+        self._idle.clear()
+        self._multi.close()
 
-def _set_method(curl: pycurl.Curl, method: str, body: bytes | None) -> None:
-    if body is None:
-        curl.setopt(pycurl.HTTPGET, 1)
-        with contextlib.suppress(pycurl.error):
-            curl.unsetopt(pycurl.CUSTOMREQUEST)
-        if method == "HEAD":
-            curl.setopt(pycurl.NOBODY, 1)
-        elif method != "GET":
-            curl.setopt(pycurl.CUSTOMREQUEST, method)
-        return
-    curl.setopt(pycurl.POST, 1)
-    curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
-    curl.setopt(pycurl.COPYPOSTFIELDS, body)
-    curl.setopt(pycurl.CUSTOMREQUEST, method)
+    def _go_on(self) -> None:
+        """Let libcurl do what can be done without waiting."""
+        _, running = self._multi.perform()
+        if running == len(self._busy):
+            return
+        _, succeeded, failed = self._multi.info_read()
+        for curl in succeeded:
+            self._busy[curl].end(None)
+        for curl, code, text in failed:
+            self._busy[curl].end((code, text))
 
-
-def _header_lines(headers: tuple[tuple[str, str], ...]) -> list[bytes]:
-    """Lines for libcurl. `Expect:` keeps it from waiting a second before it sends a body."""
-    lines = [b"Accept-Encoding: gzip", b"Expect:"]
-    for name, value in headers:
-        if any(char in "\r\n\0" for char in name + value):
-            raise ConfigError(f"The header {name[:50]!r} holds a line break and is not sent.")
-        # "Name;" is libcurl's spelling of a header with an empty value; "Name:" would remove it.
-        lines.append((f"{name}: {value}" if value else f"{name};").encode())
-    return lines
-
-
-def _scheme_of(url: str) -> str:
-    return url.partition(":")[0].lower()
-
-
-def _place(request: Request) -> str:
-    """Method, host and path: what a message may show of a URL, whose query may hold a key."""
-    try:
-        parts = urlsplit(request.url)
-        return f"{request.method} {parts.scheme}://{parts.hostname}:{port_of(parts)}{parts.path}"
-    except (ValueError, KeyError):
-        return request.method
+    def _wait(self) -> None:
+        """Until something arrives, or libcurl's own timers run out; a quarter of a second at most."""
+        due_ms = self._multi.timeout()
+        wait_s = (_WAIT_MS if due_ms < 0 else min(due_ms, _WAIT_MS)) / 1000
+        if wait_s > 0 and self._multi.select(wait_s) < 0:
+            time.sleep(min(wait_s, _NO_SOCKET_WAIT_S))  # no socket yet (names are looked up), or one beyond select()

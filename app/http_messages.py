@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from app.errors import StopRequestedError, TransientError
 
+Beat = Callable[[], bool]
 Kind = Literal["dns", "connect", "tls", "timeout", "cut", "stale", "decode", "refused_address", "too_large"]
 
 
@@ -41,18 +42,43 @@ class Request:
     read_timeout_s: float = 120.0
 
 
+_ENDS = frozenset({b"\r\n", b"\n"})
+
+
 class Headers:
     """Response headers, in order, looked up without regard to case."""
 
     __slots__ = ("_items",)
 
-    def __init__(self, items: tuple[tuple[str, str], ...] | list[tuple[str, str]] = ()) -> None:
+    def __init__(self, items: Sequence[tuple[str, str]] = ()) -> None:
         self._items = [(name.lower(), value) for name, value in items]
+
+    @classmethod
+    def of_lines(cls, lines: Sequence[bytes]) -> Headers | None:
+        """From the lines of an answer's head, the interim ones (1xx) before it included; None if it has no end.
+
+        Lines behind the head, trailers, are no headers.
+        """
+        pairs: list[tuple[str, str]] = []
+        is_whole = False
+        for line in lines:
+            if line.startswith(b"HTTP/"):
+                pairs, is_whole = [], False
+            elif line in _ENDS:
+                is_whole = True
+            elif not is_whole:
+                name, colon, value = line.decode("latin-1").partition(":")
+                if colon:
+                    pairs.append((name.strip(), value.strip()))
+        return cls(pairs) if is_whole else None
 
     def get(self, name: str) -> str | None:
         """The first value of `name`, or None."""
         wanted = name.lower()
-        return next((value for key, value in self._items if key == wanted), None)
+        for key, value in self._items:
+            if key == wanted:
+                return value
+        return None
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """Every value of `name`, in order."""

@@ -70,11 +70,21 @@ class Failed:
 FetchResult = GotPage | Failed
 
 
+class Pending(Protocol):
+    """What is needed of app.http_client.Sent."""
+
+    def result(self, beat: Beat | None = None) -> Response:
+        """Read the whole answer. Raises ConfigError, TransportError, Interrupted."""
+
+    def abandon(self) -> None:
+        """Break it off."""
+
+
 class Sender(Protocol):
     """What is needed of app.http_client.HttpClient."""
 
-    def request(self, request: Request, beat: Beat | None = None) -> Response:
-        """Send once and read the whole answer. Raises TransportError, Interrupted."""
+    def start(self, request: Request) -> Pending:
+        """Send once; what fails is raised by the result."""
 
 
 class VendorClient:
@@ -98,7 +108,8 @@ class VendorClient:
         self._reader = page_reader(self._object.list)
         self._secret_forms = _forms_of(*secrets.values(), auth.encoded_secret(connector.auth, secrets, config))
         declared = self._object.list
-        self._headers = self._rendered(connector.headers) | self._rendered(declared.headers)
+        own = self._rendered(connector.headers) | self._rendered(declared.headers)
+        self._headers = {"Accept": "application/json"} | own
         self._params = self._rendered(connector.params) | self._rendered(declared.params)
         self._list_url = self._base_url + self._object.list.path.render(self._values, encode=_percent_encoded)
 
@@ -119,27 +130,22 @@ class VendorClient:
         """The page size to ask for: `requested` or the declared one, never above the declared maximum."""
         return planned_page_size(self._object, requested)
 
-    def fetch(
-        self, cursor: Any, size: int, query: Mapping[str, str] | None = None, beat: Beat | None = None
-    ) -> FetchResult:
-        """Make exactly one vendor call for the page at `cursor` (None: the first).
+    def start(self, cursor: Any, size: int, query: Mapping[str, str] | None = None) -> Call:
+        """Begin exactly one vendor call for the page at `cursor` (None: the first); its answer is on the way then.
 
-        `query`: extra query parameters, which win over the connector's. Raises Interrupted when `beat` says stop.
+        `query`: extra query parameters, which win over the connector's.
         """
         try:
             request = self._request(first_request(self._object.list.page, cursor, size), query or {})
-            response = self._http.request(self._signed(request), beat)
+            return Call(self, self._http.start(self._signed(request)), request.url, cursor, size)
         except ConfigError as error:
-            return Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, "")
-        except TransportError as error:
-            return Failed(classify_transport(self._connector, error), None, self._redacted(str(error)))
-        verdict = classify_response(
-            self._connector, response.status, response.headers, response.body, datetime.now(UTC)
-        )
-        try:
-            return self._judged(verdict, response, request.url, cursor, size)
-        except PageFault as fault:
-            return Failed(self._without_secrets(classify_fault(fault)), response.status, "")
+            return Call(self, Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, ""), "", cursor, size)
+
+    def fetch(
+        self, cursor: Any, size: int, query: Mapping[str, str] | None = None, beat: Beat | None = None
+    ) -> FetchResult:
+        """One vendor call from its beginning to its end; see `start` and `Call.result`."""
+        return self.start(cursor, size, query).result(beat)
 
     def shrink(self, cursor: Any, size: int, verdict: Verdict) -> tuple[Cursor, int] | None:
         """The same position with smaller pages, after `verdict` asked for that; None: do `verdict.otherwise`."""
@@ -147,7 +153,6 @@ class VendorClient:
         return shrink(self._object.list.page, cursor, size, floor=floor)
 
     def _request(self, asked: PageRequest, query: Mapping[str, str]) -> Request:
-        headers = {"Accept": "application/json"} | self._headers | dict(asked.headers)
         if asked.url is not None:
             self._check_origin(asked.url)
             url = asked.url
@@ -155,6 +160,7 @@ class VendorClient:
             params = (self._params | dict(query) if asked.repeat_params else {}) | dict(asked.params)
             encoded = urlencode(params, quote_via=quote, safe="$:,@/")
             url = f"{self._list_url}?{encoded}" if encoded else self._list_url
+        headers = self._headers | dict(asked.headers) if asked.headers else self._headers
         return Request("GET", url, tuple(headers.items()), None, self._object.list.read_timeout_s)
 
     def _signed(self, request: Request) -> Request:
@@ -175,6 +181,22 @@ class VendorClient:
     def _rendered(self, params: Params) -> dict[str, str]:
         """Values with placeholders filled; one whose optional settings are all missing is left out."""
         return {name: template.render(self._values) for name, template in params if template.has_values(self._values)}
+
+    def read(self, pending: Pending, url: str, cursor: Any, size: int, beat: Beat | None) -> FetchResult:
+        """The page that comes for `cursor`, or why there is none. `url`: without credentials. Raises Interrupted."""
+        try:
+            response = pending.result(beat)
+        except ConfigError as error:
+            return Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, "")
+        except TransportError as error:
+            return Failed(classify_transport(self._connector, error), None, self._redacted(str(error)))
+        verdict = classify_response(
+            self._connector, response.status, response.headers, response.body, datetime.now(UTC)
+        )
+        try:
+            return self._judged(verdict, response, url, cursor, size)
+        except PageFault as fault:
+            return Failed(self._without_secrets(classify_fault(fault)), response.status, "")
 
     def _judged(self, verdict: Verdict, response: Response, url: str, cursor: Any, size: int) -> FetchResult:
         if verdict.action is Action.OK and response.status != NO_CONTENT:
@@ -242,6 +264,28 @@ class VendorClient:
         for form in self._secret_forms:
             text = text.replace(form, "***")
         return text
+
+
+class Call:
+    """One vendor call that is under way, or that could not even be begun."""
+
+    def __init__(self, client: VendorClient, sent: Pending | Failed, url: str, cursor: Any, size: int) -> None:
+        self._client = client
+        self._sent = sent
+        self._url = url
+        self._cursor = cursor
+        self._size = size
+
+    def result(self, beat: Beat | None = None) -> FetchResult:
+        """The page, or why there is none. Raises Interrupted when `beat` says stop."""
+        if isinstance(self._sent, Failed):
+            return self._sent
+        return self._client.read(self._sent, self._url, self._cursor, self._size, beat)
+
+    def abandon(self) -> None:
+        """Break it off; the vendor may have counted it."""
+        if not isinstance(self._sent, Failed):
+            self._sent.abandon()
 
 
 def _forms_of(*secrets: str | None) -> list[str]:

@@ -18,7 +18,7 @@ import msgspec
 from app.connectors.faults import PageFault
 from app.connectors.guards import print_of
 from app.connectors.model import ListSpec, PageSpec
-from app.connectors.pointers import Missing, find_raw, find_value, split_pointer
+from app.connectors.pointers import Missing, find_raw, find_small, find_value, split_pointer
 from app.connectors.scanner import NotJsonError, scan_items
 
 Raw = msgspec.Raw
@@ -55,7 +55,7 @@ class Page:
         if not self.records:
             return ""
         samples = (self.records[0], self.records[len(self.records) // 2], self.records[-1])
-        ids = [find_raw(sample, id_pointer) for sample in samples] if id_pointer is not None else [None]
+        ids = [find_small(sample, id_pointer) for sample in samples] if id_pointer is not None else [None]
         texts = (
             [bytes(sample) for sample in samples] if None in ids else [bytes(each) for each in ids if each is not None]
         )

@@ -8,6 +8,7 @@ pages in a row). The first cursor is None.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ Cursor = dict[str, Any]
 
 MAX_EMPTY_PAGES = 1000
 MAX_TOKEN_CHARS = 16 * 1024
+_UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 _LARGEST_COUNT = 2**63 - 1
 URL_KINDS = frozenset({PageKind.NEXT_URL, PageKind.LINK, PageKind.ODATA})
 COUNTED_KINDS = frozenset({PageKind.PAGE, PageKind.OFFSET, PageKind.KEYSET})
@@ -373,7 +375,7 @@ def _check_kept(text: str, name: str) -> None:
     """Refuse what JSON can say, but neither a row nor a URL can hold."""
     if len(text) > MAX_TOKEN_CHARS:
         raise PageFault("bad_cursor", f"The {name} is longer than {MAX_TOKEN_CHARS} characters.")
-    if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
+    if _UNKEEPABLE.search(text):
         raise PageFault("bad_cursor", f"The {name} holds U+0000 or half a surrogate pair, which cannot be sent back.")
 
 

@@ -39,6 +39,27 @@ def find_raw(text: bytes | msgspec.Raw, pointer: str) -> bytes | msgspec.Raw | N
     return None if found is None or bytes(found).strip() == b"null" else found
 
 
+def find_small(record: bytes | msgspec.Raw, pointer: str) -> bytes | msgspec.Raw | None:
+    """As `find_raw`, in less time where `pointer` is a member of an object: nothing beside it is kept."""
+    decoder = _member_decoder(pointer)
+    if decoder is None:
+        return find_raw(record, pointer)
+    try:
+        found: msgspec.Raw = decoder.decode(record).found
+    except msgspec.MsgspecError:
+        return find_raw(record, pointer)
+    return None if bytes(found) == b"null" else found
+
+
+@lru_cache(maxsize=512)
+def _member_decoder(pointer: str) -> Any:
+    path = split_pointer(pointer)
+    if len(path) != 1:
+        return None
+    found = [("found", msgspec.Raw, msgspec.Raw(b"null"))]
+    return msgspec.json.Decoder(msgspec.defstruct("Found", found, rename={"found": path[0]}, gc=False))
+
+
 def find_value(text: bytes, pointer: str) -> Any:
     """The decoded value at `pointer`, None where there is nothing. Raises Missing."""
     raw = find_raw(text, pointer)

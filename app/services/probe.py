@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from app.connectors.client import Failed, FetchResult, GotPage, Sender, VendorClient, find_object
+from app.connectors.client import Failed, FetchResult, GotPage, Pending, Sender, VendorClient, find_object
 from app.connectors.model import ANY_OBJECT, Connector, ObjectSpec, Resume
 from app.connectors.pages import Page
 from app.connectors.pointers import find_raw
 from app.connectors.registry import parse_document
 from app.connectors.spec import load_connector, resolve_settings
+from app.http_client import Request
 
 _RESUME = {
     Resume.EXACT: "resumes exactly at a stored cursor",
@@ -119,9 +120,9 @@ class _Counter:
         self._http = http
         self.count = 0
 
-    def request(self, *args: Any, **kwargs: Any) -> Any:
+    def start(self, request: Request) -> Pending:
         self.count += 1
-        return self._http.request(*args, **kwargs)
+        return self._http.start(request)
 
 
 def _nothing_named(connector: Connector) -> ObjectReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import threading
 import time
@@ -297,6 +298,75 @@ def test_a_body_at_the_limit_is_read(http: HttpClient) -> None:
     assert len(get(http, once(b"x" * LIMIT_BYTES)).body) == LIMIT_BYTES
     packed = pack(b"x" * LIMIT_BYTES)
     assert len(get(http, once(packed, "Content-Encoding: gzip")).body) == LIMIT_BYTES
+
+
+def test_a_body_without_end_is_cut_off(http: HttpClient) -> None:
+    def play(wire: Wire) -> None:
+        wire.read_request()
+        wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                wire.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+
+    assert isinstance(failure(http, play), BodyTooLarge)
+
+
+def test_lines_behind_the_body_are_no_headers(http: HttpClient) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nX-One: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-One: 2\r\n\r\n"
+    response = get(http, raw(answer))
+    assert (response.body, response.headers.get_all("x-one")) == (b"x", ("1",))
+
+
+def test_a_call_is_on_its_way_before_anybody_asks_for_its_result(http: HttpClient) -> None:
+    asked = threading.Semaphore(0)
+
+    def play(wire: Wire) -> None:
+        while wire.read_request():
+            asked.release()
+            wire.answer(b"body")
+
+    with HostileServer(play) as server:
+        assert http.request(Request("GET", server.url)).body == b"body"
+        assert asked.acquire(timeout=10)
+        sent = http.start(Request("GET", server.url))
+        assert asked.acquire(timeout=10)
+        assert sent.result().body == b"body"
+
+
+def test_two_calls_are_under_way_in_one_thread(http: HttpClient) -> None:
+    both = threading.Barrier(2)
+
+    def play(wire: Wire) -> None:
+        while request := wire.read_request():
+            both.wait(10)
+            wire.answer(request.split(b" ")[1])
+
+    with HostileServer(play) as server:
+        for _ in range(3):
+            first, second = (http.start(Request("GET", server.url + path)) for path in ("/1", "/2"))
+            assert (second.result().body, first.result().body) == (b"/2", b"/1")
+        assert server.connection_count == 2
+
+
+def test_an_abandoned_call_leaves_nothing_behind(http: HttpClient) -> None:
+    def play(wire: Wire) -> None:
+        while request := wire.read_request():
+            wire.answer(request.split(b" ")[1])
+
+    with HostileServer(play) as server:
+        for _ in range(3):
+            abandoned = http.start(Request("GET", server.url + "/old"))
+            abandoned.abandon()
+            abandoned.abandon()
+            assert http.request(Request("GET", server.url + "/new")).body == b"/new"
+
+
+def test_what_cannot_be_sent_is_told_with_the_result(http: HttpClient) -> None:
+    refused = http.start(Request("GET", "http://10.0.0.1/"))
+    with pytest.raises(TransportError) as caught:
+        refused.result()
+    assert caught.value.kind == "refused_address"
+    refused.abandon()
 
 
 def test_the_client_is_good_after_any_failure(http: HttpClient) -> None:

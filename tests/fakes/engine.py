@@ -30,6 +30,7 @@ from app.storage.objects import ObjectStore
 from app.storage.reading import iter_plain
 from tests.fakes.list_vendor import ListVendor, document
 from tests.fakes.rows import Rows
+from tests.fakes.sending import Deferred, Unread
 from tests.fakes.steps import SteppedDatabase, SteppedStore, Steps
 
 Answer = Callable[[Request, Beat | None], Response]
@@ -44,7 +45,7 @@ SETTINGS = Settings(
 )
 
 
-class Vendor:
+class Vendor(Deferred):
     """Answers from `script` while it lasts, then serves records 1 to `listing.count`. `call_count` is its own log."""
 
     def __init__(self, steps: Steps) -> None:
@@ -60,9 +61,12 @@ class Vendor:
         self.script.clear()
         self.call_count = 0
 
-    def request(self, request: Request, beat: Beat | None = None) -> Response:
+    def start(self, request: Request) -> Unread:
         self._steps.take("before call")
         self.call_count += 1
+        return super().start(request)
+
+    def request(self, request: Request, beat: Beat | None = None) -> Response:
         answer = self.script.popleft() if self.script else self.listing.request
         response = answer(request, beat)
         self._steps.take("after call")

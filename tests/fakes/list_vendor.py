@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from app.http_client import Beat, Headers, Request, Response
+from tests.fakes.sending import Deferred
 
 BASE_URL = "https://vendor.test"
 RECORDS = "/records"
@@ -44,7 +45,7 @@ def document(name: str, **overrides: Any) -> dict[str, Any]:
 
 
 @dataclass
-class ListVendor:
+class ListVendor(Deferred):
     """Records {"id": 1} to {"id": count}. `page_max` cuts the size without a word; `calls` are the URLs asked.
 
     `past_end`: "empty", "repeat" or "error", or "always" for an error at any page.

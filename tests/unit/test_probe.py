@@ -12,6 +12,7 @@ from app.errors import InvalidInputError
 from app.http_client import Beat, Request, Response, TransportError
 from app.services.probe import ProbeReport, run_probe
 from tests.fakes.list_vendor import ListVendor, document
+from tests.fakes.sending import Deferred
 
 
 def probe(vendor: Any, name: str = "cursor", **options: Any) -> ProbeReport:
@@ -65,7 +66,7 @@ def test_a_vendor_that_ignores_the_position_is_not_usable() -> None:
     assert "A page came twice" in text_of(report)
 
 
-class Unreachable:
+class Unreachable(Deferred):
     """Cannot be reached."""
 
     def request(self, request: Request, beat: Beat | None = None) -> Response:

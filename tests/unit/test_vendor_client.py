@@ -17,12 +17,13 @@ from app.connectors.spec import load_connector
 from app.errors import InvalidInputError
 from app.http_client import Beat, Headers, Request, Response, TransportError
 from tests.fakes.list_vendor import document
+from tests.fakes.sending import Deferred
 
 SECRET = "s3cr3t/+&"
 
 
 @dataclass
-class Recorder:
+class Recorder(Deferred):
     """Answers every call alike and keeps the requests."""
 
     status: int = 200

@@ -1,0 +1,205 @@
+"""One libcurl handle: the request that it carries, and the answer that comes in."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pycurl
+
+from app.addresses import AddressPolicy, port_of
+from app.decoding import BodyDamagedError, BodyOverflowError, decode_body
+from app.errors import AddressRefusedError, ConfigError
+from app.http_messages import BodyTooLarge, Headers, Kind, Request, Response, TransportError
+from app.idle_connections import was_closed
+
+BEAT_S = 1.0
+SocketAddress = tuple[Any, ...]
+Failure = tuple[int, str]
+"""libcurl's code and text."""
+
+_KINDS: Final[dict[int, Kind]] = {
+    pycurl.E_COULDNT_RESOLVE_HOST: "dns",
+    pycurl.E_COULDNT_RESOLVE_PROXY: "dns",
+    pycurl.E_COULDNT_CONNECT: "connect",
+    pycurl.E_OPERATION_TIMEDOUT: "timeout",
+    pycurl.E_SSL_CONNECT_ERROR: "tls",
+    pycurl.E_PEER_FAILED_VERIFICATION: "tls",
+    pycurl.E_SSL_CERTPROBLEM: "tls",
+    pycurl.E_SSL_CIPHER: "tls",
+    pycurl.E_SSL_CACERT_BADFILE: "tls",
+    pycurl.E_SSL_ISSUER_ERROR: "tls",
+    pycurl.E_BAD_CONTENT_ENCODING: "decode",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "decode",
+    pycurl.E_URL_MALFORMAT: "decode",
+}
+_NOTHING = Request("GET", "")
+
+
+class Transfer:
+    """Carries one request at a time, for one thread.
+
+    Heads and bodies are collected by `list.append`, without a line of Python a chunk, and read when all is there. A
+    callback that raises would print its traceback and lose the exception: it is kept in `_failure`.
+    """
+
+    def __init__(self, curl: pycurl.Curl, policy: AddressPolicy, max_body_bytes: int, *, is_proxied: bool) -> None:
+        self.curl = curl
+        self.is_over = False
+        self._policy = policy
+        self._max_body_bytes = max_body_bytes
+        self._is_proxied = is_proxied
+        self._request = _NOTHING
+        self._started_at = 0.0
+        self._head_lines: list[bytes] = []
+        self._chunks: list[bytes] = []
+        self._ended: Failure | None = None
+        self._failure: BaseException | None = None
+        self._refusal: AddressRefusedError | None = None
+        self._scheme, self._send_count = "https", 0
+        self._opened: list[socket.socket] = []
+        self._kept_socket = -1
+        self._sent_options: object = None
+        curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
+        curl.setopt(pycurl.MAXFILESIZE_LARGE, max_body_bytes)
+
+    def prepare(self, request: Request) -> None:
+        """Take up a request. Raises ConfigError for a header that cannot be sent, TransportError for such a URL."""
+        self._request, self._started_at, self.is_over = request, time.monotonic(), False
+        self._head_lines, self._chunks = [], []
+        self._ended, self._failure, self._refusal = None, None, None
+        self._scheme, self._send_count = _scheme_of(request.url), 0
+        try:
+            self._set_options(request)
+        except pycurl.error as error:
+            raise self._translated(*error.args) from None
+
+    def _set_options(self, request: Request) -> None:
+        curl = self.curl
+        curl.setopt(pycurl.HEADERFUNCTION, self._head_lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, self._chunks.append)
+        curl.setopt(pycurl.FRESH_CONNECT, was_closed(self._kept_socket))
+        curl.setopt(pycurl.URL, request.url)
+        options = (request.method, request.headers, request.read_timeout_s)
+        if options == self._sent_options and request.body is None:
+            return  # the next page of the same list
+        self._sent_options = None
+        curl.setopt(pycurl.HTTPHEADER, _header_lines(request.headers))
+        curl.setopt(pycurl.LOW_SPEED_TIME, max(1, round(request.read_timeout_s)))
+        curl.setopt(pycurl.TIMEOUT_MS, max(1000, int(request.read_timeout_s * 10_000)))
+        _set_method(curl, request.method, request.body)
+        self._sent_options = options if request.body is None else None
+
+    def end(self, failure: Failure | None) -> None:
+        """Libcurl is done with it."""
+        self.is_over, self._ended = True, failure
+        self._kept_socket = self.curl.getinfo(pycurl.ACTIVESOCKET)
+
+    def let_go(self) -> None:
+        """Forget the answer. Pycurl works on duplicates of the sockets that it was given; ours are closed here."""
+        for opened in self._opened:
+            opened.close()
+        self._opened.clear()
+        self._head_lines, self._chunks = [], []
+        if not self.is_over:
+            self._kept_socket = -1
+
+    def response(self) -> Response:
+        """The whole answer. Raises TransportError, BodyTooLarge, or what a callback kept."""
+        if self._ended is not None:
+            raise self._translated(*self._ended) from None
+        headers = Headers.of_lines(self._head_lines)
+        if headers is None:  # libcurl takes a connection that ends inside the head for a whole answer
+            raise TransportError("cut", f"{_place(self._request)}: the answer ended inside its head.")
+        try:
+            body = decode_body(self._chunks, headers.get("content-encoding") or "", self._max_body_bytes)
+        except BodyDamagedError as error:
+            raise TransportError("decode", f"{_place(self._request)}: {error}") from None
+        except BodyOverflowError as error:
+            raise BodyTooLarge(f"{_place(self._request)}: {error}") from None
+        return Response(
+            status=self.curl.getinfo(pycurl.RESPONSE_CODE),
+            headers=headers,
+            body=body,
+            url=self._request.url,
+            elapsed_s=time.monotonic() - self._started_at,
+            wire_bytes=sum(map(len, self._chunks)),
+        )
+
+    def _translated(self, code: int, text: str) -> BaseException:
+        place = _place(self._request)
+        if self._refusal is not None and not self._opened:  # of several addresses, none could be dialled
+            return TransportError("refused_address", str(self._refusal))
+        if code == pycurl.E_FILESIZE_EXCEEDED:
+            return BodyTooLarge(f"{place}: {BodyOverflowError(self._max_body_bytes)}")
+        if self._failure is not None:
+            return self._failure
+        if self._send_count > 1:
+            return TransportError("stale", f"{place}: the kept connection was closed by the other side; send again.")
+        kind = _KINDS.get(code, "cut")
+        if kind == "timeout" and self._send_count == 0:
+            kind = "connect"
+        return TransportError(kind, f"{place}: {str(text)[:200]}")
+
+    def _open_socket(self, _purpose: int, address: SocketAddress) -> socket.socket | int:
+        family, kind, protocol, sockaddr = address
+        try:
+            if not self._is_proxied:  # the proxy is the operator's and does the checking of what it dials
+                self._policy.check_ip(sockaddr[0], sockaddr[1], self._scheme)
+            opened = socket.socket(family, kind, protocol)
+        except AddressRefusedError as error:
+            self._refusal = error
+            return int(pycurl.SOCKET_BAD)
+        except Exception as error:  # noqa: BLE001 - see the class
+            self._failure = error
+            return int(pycurl.SOCKET_BAD)
+        self._opened.append(opened)
+        return opened
+
+    def _before_send(self, *_addresses: object) -> int:
+        self._send_count += 1
+        return int(pycurl.PREREQFUNC_OK if self._send_count == 1 else pycurl.PREREQFUNC_ABORT)
+
+
+def _set_method(curl: pycurl.Curl, method: str, body: bytes | None) -> None:
+    if body is None:
+        curl.setopt(pycurl.HTTPGET, 1)
+        with contextlib.suppress(pycurl.error):
+            curl.unsetopt(pycurl.CUSTOMREQUEST)
+        if method == "HEAD":
+            curl.setopt(pycurl.NOBODY, 1)
+        elif method != "GET":
+            curl.setopt(pycurl.CUSTOMREQUEST, method)
+        return
+    curl.setopt(pycurl.POST, 1)
+    curl.setopt(pycurl.POSTFIELDSIZE_LARGE, len(body))
+    curl.setopt(pycurl.COPYPOSTFIELDS, body)
+    curl.setopt(pycurl.CUSTOMREQUEST, method)
+
+
+def _header_lines(headers: tuple[tuple[str, str], ...]) -> list[bytes]:
+    """Lines for libcurl. `Expect:` keeps it from waiting a second before it sends a body."""
+    lines = [b"Accept-Encoding: gzip", b"Expect:"]
+    for name, value in headers:
+        if any(char in "\r\n\0" for char in name + value):
+            raise ConfigError(f"The header {name[:50]!r} holds a line break and is not sent.")
+        # "Name;" is libcurl's spelling of a header with an empty value; "Name:" would remove it.
+        lines.append((f"{name}: {value}" if value else f"{name};").encode())
+    return lines
+
+
+def _scheme_of(url: str) -> str:
+    return url.partition(":")[0].lower()
+
+
+def _place(request: Request) -> str:
+    """Method, host and path: what a message may show of a URL, whose query may hold a key."""
+    try:
+        parts = urlsplit(request.url)
+        return f"{request.method} {parts.scheme}://{parts.hostname}:{port_of(parts)}{parts.path}"
+    except (ValueError, KeyError):
+        return request.method
