@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import dataclass
 
 from app.db import segments as segment_rows
 from app.db import slices
@@ -12,15 +13,29 @@ from app.db.slices import Claim, Position, Progress, Standing
 from app.errors import StorageError, TransientError
 from app.services.calls import CallBudget
 from app.services.lease import Lease
-from app.services.output import Output
+from app.services.output import Output, Sealed
 from app.storage.objects import ObjectStore
 
 FIRST_AFTER_S = 0.2
 """The first checkpoint of a leg comes early, so that a worker that is killed often still makes progress."""
 
 
+@dataclass(frozen=True)
+class _Next:
+    """What the next statement will say, once its segments are stored."""
+
+    sealed: Sealed
+    position: Position
+    page_count: int
+    vendor_total: int | None
+
+
 class Checkpoints:
-    """Commits what a leg has fetched, about twice a second, fenced by claim and checkpoint number."""
+    """Commits what a leg has fetched, about twice a second, fenced by claim and checkpoint number.
+
+    In two steps, so that nobody waits for the store: what was taken in is sealed and stored beside the leg, which goes
+    on; committed it is when it is stored.
+    """
 
     def __init__(
         self,
@@ -42,6 +57,7 @@ class Checkpoints:
         self._lease_s = lease_s
         self._sequence = claim.sequence
         self._page_count = 0
+        self._next: _Next | None = None
         self._next_at = time.monotonic() + min(FIRST_AFTER_S, every_s)
         self.committed = claim.position
         self.position = claim.position
@@ -49,19 +65,9 @@ class Checkpoints:
         self.vendor_total: int | None = None
 
     @property
-    def is_due(self) -> bool:
-        """True once enough time has passed since the last commit."""
-        return time.monotonic() >= self._next_at
-
-    @property
     def is_any_committed(self) -> bool:
         """True where this leg has made progress that counts."""
         return self.committed != self._claim.position
-
-    @property
-    def has_news(self) -> bool:
-        """True where something was fetched since the last commit."""
-        return self._page_count > 0 or self._output.record_count > 0
 
     def take_in(self, block: bytes, record_count: int, position: Position, *, pages: int = 1) -> None:
         """Add a page's records; they count with the next commit. Raises the storage errors."""
@@ -69,33 +75,57 @@ class Checkpoints:
         self._page_count += pages
         self.position = position
 
+    def keep_up(self) -> None:
+        """Do what is due and needs no waiting. Raises as `commit` does."""
+        if self._next is not None:
+            if self._next.sealed.is_stored:
+                self._settle(self._next)
+        elif time.monotonic() >= self._next_at:
+            self._seal()
+
+    def commit_due(self) -> None:
+        """Commit if it is time, waiting for the store. Raises as `commit` does."""
+        if self._next is not None or time.monotonic() >= self._next_at:
+            self.commit()
+
     def commit(self) -> None:
         """Make everything that was taken in count, or raise and let nothing of it count.
 
         Raises the storage errors, LostClaimError, and DatabaseUnavailableError when PostgreSQL stayed away until the
         lease was about to run out.
         """
-        if not self.has_news:
+        for _ in range(2):  # what is sealed already, and what came since
+            if self._next is None:
+                self._seal()
+            if self._next is not None:
+                self._settle(self._next)
+
+    def _seal(self) -> None:
+        if self._page_count == 0 and self._output.record_count == 0:
             return
-        segments = self._output.seal()
+        self._next = _Next(self._output.seal(), self.position, self._page_count, self.vendor_total)
+        self._page_count = 0
+        self._next_at = time.monotonic() + self._every_s
+
+    def _settle(self, following: _Next) -> None:
+        segments = following.sealed.segments()
         progress = Progress(
-            position=self.position,
+            position=following.position,
             segments=segments,
-            record_count=self._output.record_count,
-            page_count=self._page_count,
-            plain_bytes=self._output.plain_bytes,
+            record_count=following.sealed.record_count,
+            page_count=following.page_count,
+            plain_bytes=following.sealed.plain_bytes,
             calls_made=self._calls.made,
             calls_wanted=self._calls.wanted(),
-            vendor_total=self.vendor_total,
+            vendor_total=following.vendor_total,
         )
         self._advance(progress)
         self._lease.checkpoint += 1
         self._sequence += len(segments)
-        self._output.committed()
+        self._output.committed(len(segments))
         self._calls.reported(progress.calls_wanted)
-        self._page_count = 0
-        self.committed = self.position
-        self._next_at = time.monotonic() + self._every_s
+        self.committed = following.position
+        self._next = None
 
     def _advance(self, progress: Progress) -> None:
         """Send the statement until it surely stands, or surely does not.
@@ -125,6 +155,7 @@ class Checkpoints:
         """
         self.position = self.committed
         self._page_count = 0
+        self._next = None
         keys = self._output.discard()
         if not keys:
             return

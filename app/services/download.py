@@ -34,6 +34,7 @@ from app.http_client import Interrupted
 from app.services.calls import CallBudget
 from app.services.checkpoints import Checkpoints
 from app.services.context import Context
+from app.services.fetching import Fetching
 from app.services.finish import BY_THE_USER, finish_run
 from app.services.lease import Lease
 from app.services.output import Output
@@ -43,6 +44,9 @@ log = structlog.get_logger()
 
 _SHARED_LEG_S = 2.0
 """How long a leg lasts while other slices wait for a slot."""
+
+_QUICK_S = 0.01
+"""A vendor that takes longer leaves time to wait for the store, and may take so long that waiting is the safer way."""
 
 
 def run_leg(ctx: Context, slice_id: int, *, worker_id: int | None, is_stopping: Callable[[], bool]) -> None:
@@ -119,6 +123,7 @@ class Leg:
         self._plan = plan
         self._lease = Lease(ctx.db, claim, claimed_at=claimed_at, lease_s=settings.lease_s, is_stopping=is_stopping)
         self._calls = CallBudget(self._lease, claim, plan.run)
+        self._fetching = Fetching(plan, self._lease, self._calls)
         self._output = Output(ctx.store, claim, encoding=settings.segment_encoding, columns=self._known_columns())
         self._checkpoints = Checkpoints(
             ctx.db,
@@ -135,6 +140,8 @@ class Leg:
         self._tries = claim.try_count
         self._is_refreshed = False
         """The credentials were read anew since the vendor last accepted them."""
+        self._goes_ahead = settings.checkpoint_s > 0
+        """The next page is on its way while one is packed; where every page must count before the next, it is not."""
         self._began_at = time.monotonic()
 
     def _known_columns(self) -> list[str] | None:
@@ -152,6 +159,9 @@ class Leg:
             self._checkpoints.abandon(self._ctx.store)
         except DatabaseUnavailableError as error:
             log.warning("leg.given_up", reason=error.message)
+        finally:
+            self._fetching.abandon()
+            self._output.close()
 
     def _until_over(self) -> None:
         try:
@@ -183,23 +193,21 @@ class Leg:
             return self._complete(StopReason.EXHAUSTED, "")
         if self._records_left == 0:
             return self._complete(StopReason.LIMIT, "The limit of the criteria was reached.")
-        if self._is_leg_over():
-            return self._pause()
-        return self._fetch(position)
+        if not self._fetching.is_under_way:
+            if self._is_leg_over():
+                return self._pause()
+            if not self._fetching.begin(position):
+                return self._api_limit_reached()
+        return self._take_page(position)
 
     def _is_leg_over(self) -> bool:
         lasted_s = time.monotonic() - self._began_at
         share_s = min(_SHARED_LEG_S, self._ctx.settings.leg_s)
         return self._lease.is_stopping or lasted_s >= (share_s if self._lease.others_wait else self._ctx.settings.leg_s)
 
-    def _fetch(self, position: Position) -> bool:
-        self._lease.check()
-        if not self._calls.take():
-            return self._api_limit_reached()
+    def _take_page(self, position: Position) -> bool:
         try:
-            result = self._plan.client.fetch(
-                position.cursor, position.page_size, self._plan.query, beat=self._lease.beat
-            )
+            result = self._fetching.result()
         except Interrupted:
             self._lease.check()
             return True  # the next step sees why: cancelled, stopping or lost
@@ -218,14 +226,18 @@ class Leg:
         available = 0 if got.next.is_discarded else max(0, got.page.count - position.skip)
         take = available if self._records_left is None else min(available, self._records_left)
         behind = self._behind(got, position, take, available)
+        if self._records_left is not None:
+            self._records_left -= take
+        if self._goes_ahead and not (behind.exhausted or self._records_left == 0 or self._is_leg_over()):
+            self._fetching.begin(behind)  # at an apiLimit that is reached the next step ends the run
         block = got.page.jsonl(position.skip, take)
         if got.total is not None:
             self._checkpoints.vendor_total = got.total
         self._checkpoints.take_in(block, take, behind)
-        if self._records_left is not None:
-            self._records_left -= take
-        if self._checkpoints.is_due:
-            self._checkpoints.commit()
+        if self._goes_ahead and got.elapsed_s < _QUICK_S:
+            self._checkpoints.keep_up()
+        else:
+            self._checkpoints.commit_due()
         return True
 
     @staticmethod

@@ -43,6 +43,8 @@ LEG_STEPS = (
     "plan.after",
     "reserve.before",
     "reserve.after",
+    "send.before",
+    "send.after",
     "fetch.before",
     "fetch.after",
     "take_in.after",
@@ -253,7 +255,7 @@ def _upset_messages(copies: int, lost_every: int, seed: int) -> None:
 def install(role: str) -> None:
     """Wrap every step. Called once, by tests.fakes.sabotaged."""
     global _role  # noqa: PLW0603 - one a process is the point
-    from app.connectors.client import VendorClient
+    from app.connectors.client import Call, VendorClient
 
     _role = role
     _open_put()
@@ -265,7 +267,8 @@ def install(role: str) -> None:
         (slices, "claim", "claim"),
         (download, "load_plan", "plan"),
         (slices, "reserve_calls", "reserve"),
-        (VendorClient, "fetch", "fetch"),
+        (VendorClient, "start", "send"),
+        (Call, "result", "fetch"),
         (Checkpoints, "take_in", "take_in"),
         (slices, "advance", "advance"),
         (slices, "renew", "renew"),

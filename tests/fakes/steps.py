@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, cast
@@ -37,16 +38,23 @@ class Steps:
         self.names: list[str] = []
         self._at = -1
         self._strike: Strike = kill
+        self._is_dead = False
+        self._lock = threading.Lock()
 
     def arm(self, at: int, strike: Strike = kill) -> None:
         """Count from the beginning; `strike` at step number `at` (0 is the first, -1 never)."""
         self.names = []
-        self._at, self._strike = at, strike
+        self._at, self._strike, self._is_dead = at, strike, False
 
     def take(self, name: str, conn: Connection | None = None) -> None:
-        number = len(self.names)
-        self.names.append(name)
-        if number == self._at:
+        """Called at each step, by any thread. Where one was killed, the others do not come any further either."""
+        with self._lock:
+            if self._is_dead:
+                raise Killed(name)
+            is_struck = len(self.names) == self._at
+            self.names.append(name)
+            self._is_dead = is_struck and self._strike is kill
+        if is_struck:
             self._strike(name, conn)
 
 

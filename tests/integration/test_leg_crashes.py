@@ -1,6 +1,5 @@
 """A worker that dies at any step of a leg, and a connection to PostgreSQL that dies at any statement."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ from app.services import retention
 from tests.fakes.engine import Engine, assert_exact
 from tests.fakes.steps import Killed, cut
 
-MakeEngine = Callable[..., Engine]
 COUNT = 25
 PLAIN: dict[str, Any] = {}
 API_LIMIT = {"api_limit": 20}
@@ -26,9 +24,9 @@ CASES = [
 
 
 @pytest.fixture
-def engine(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> Engine:
+def engine(paced_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setattr("app.services.lease._PAUSE_S", 0.001)
-    return make_engine()
+    return paced_engine
 
 
 def steps_of(engine: Engine, criteria: dict[str, Any], pages_per_leg: int | None) -> list[str]:
@@ -43,14 +41,11 @@ def test_a_worker_killed_at_any_step_neither_loses_nor_doubles_a_record(
 ) -> None:
     names = steps_of(engine, criteria, pages_per_leg)
     assert {"before put", "after put", "before call", "after call"} <= set(names)
+    struck: list[str | None] = []
     for number, name in enumerate(names):
         engine.vendor.serve(COUNT)
         job_id = engine.submit(**criteria)
-        engine.steps.arm(number)
-        with pytest.raises(Killed) as killed:
-            engine.leg(job_id, is_stopping=engine.after_calls(pages_per_leg))
-        assert str(killed.value) == name
-        engine.steps.arm(-1)
+        struck.append(kill_leg(engine, job_id, pages_per_leg, number))
         engine.lose_holder(job_id)
         job = engine.job(job_id) if engine.job(job_id).status.is_terminal else engine.run(job_id)
 
@@ -61,6 +56,22 @@ def test_a_worker_killed_at_any_step_neither_loses_nor_doubles_a_record(
         assert engine.orphans(job_id) == set(), name
         deliveries = engine.rows("select run_number from deliveries where job_id = %s", job_id)
         assert len(deliveries) == ("notification_url" in criteria), name
+    if engine.ctx.settings.checkpoint_s:  # overlapped, the order changes, and there may be fewer checkpoints
+        assert {"before put", "after put", "before call", "after call"} <= set(struck)
+    else:
+        assert struck == names
+
+
+def kill_leg(engine: Engine, job_id: int, pages_per_leg: int | None, number: int) -> str | None:
+    """Kill a leg at its step `number`. Returns that step; None if the leg had fewer."""
+    engine.steps.arm(number)
+    try:
+        engine.leg(job_id, is_stopping=engine.after_calls(pages_per_leg))
+    except Killed as killed:
+        return str(killed)
+    finally:
+        engine.steps.arm(-1)
+    return None
 
 
 def sweep_orphans(engine: Engine, job_id: int) -> None:

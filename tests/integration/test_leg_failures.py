@@ -266,7 +266,7 @@ def test_a_mistake_of_ours_at_every_try_ends_the_job_and_says_so(
     engine = make_engine(retry_base_s=0.0)
     engine.vendor.serve(25)
     job_id = engine.submit()
-    monkeypatch.setattr(VendorClient, "fetch", _fail)
+    monkeypatch.setattr(VendorClient, "start", _fail)
     job = engine.run(job_id)
     assert (job.status, job.stop_reason) == (JobStatus.ABORTED, StopReason.CRASHES)
     assert job.error is not None

@@ -15,6 +15,11 @@ KINDS = sorted(set(PAGES) - {"page_from_0"})
 UNAVAILABLE = status(503, {"Retry-After": "0"})
 
 
+@pytest.fixture
+def engine(paced_engine: Engine) -> Engine:
+    return paced_engine
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_record_comes_once_and_in_order(engine: Engine, kind: str) -> None:
     tenant = engine.add_tenant(kind)

@@ -15,8 +15,9 @@ from tests.fixtures.vendor import KINDS, expected_jsonl
 
 
 @pytest.fixture
-def online(engine: Engine) -> Engine:
+def online(paced_engine: Engine) -> Engine:
     """With a client that really sends, and no long waits."""
+    engine = paced_engine
     policy = AddressPolicy.parse("http://127.0.0.0/8")
     engine.ctx = replace(engine.ctx, http=HttpClient(policy, user_agent="haulage/test"), addresses=policy)
     engine.configure(retry_base_s=0.01)

@@ -1,0 +1,47 @@
+"""The vendor calls of a leg: each paid for and made with a live lease, at most one under way."""
+
+from __future__ import annotations
+
+from app.connectors.client import Call, FetchResult
+from app.db.slices import Position
+from app.services.calls import CallBudget
+from app.services.lease import Lease
+from app.services.plan import Plan
+
+
+class Fetching:
+    """Begins a call and gives its page. Between the two the leg may do other work."""
+
+    def __init__(self, plan: Plan, lease: Lease, calls: CallBudget) -> None:
+        self._plan = plan
+        self._lease = lease
+        self._calls = calls
+        self._call: Call | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """A call was begun and its result not asked for."""
+        return self._call is not None
+
+    def begin(self, position: Position) -> bool:
+        """Send the call for the page at `position`; False when the run's apiLimit is reached.
+
+        Raises LostClaimError, DatabaseUnavailableError; then nothing was sent.
+        """
+        self._lease.check()
+        if not self._calls.take():
+            return False
+        self._call = self._plan.client.start(position.cursor, position.page_size, self._plan.query)
+        return True
+
+    def result(self) -> FetchResult:
+        """The page of the call that was begun. Raises Interrupted when the lease says stop."""
+        assert self._call is not None
+        call, self._call = self._call, None
+        return call.result(self._lease.beat)
+
+    def abandon(self) -> None:
+        """Break off what is under way; it stays counted, as the vendor may have counted it."""
+        if self._call is not None:
+            self._call.abandon()
+            self._call = None
