@@ -5,6 +5,8 @@ A message is a hint: it carries ids only, may be lost, late or doubled, and noth
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -86,6 +88,9 @@ def _transport_options(broker_url: str) -> dict[str, Any]:
     }
 
 
+_AWAY = "The broker does not answer; work goes on when it is back."
+
+
 class Enqueuer:
     """Sends hints. Never blocks for long; a broker that is down is an error that callers may ignore."""
 
@@ -93,32 +98,70 @@ class Enqueuer:
         """`celery`: the application of this process where it has one; else one is made when a hint is sent."""
         self._broker_url = broker_url
         self._given = celery
+        self._asking: Connection | None = None
+        """Kept for `depth`, which sweepers ask many times a second."""
+        self._lock = threading.Lock()
 
     @cached_property
     def _celery(self) -> Celery:
         return self._given or make_celery(self._broker_url)
+
+    def warm_up(self) -> None:
+        """Load and connect what the first hint needs: a quarter of a second. Raises BrokerUnavailableError."""
+        celery = self._celery
+        celery.finalize()
+        _ = (celery.amqp.router, celery.amqp.send_task_message, celery.backend, celery.events.Dispatcher)
+        try:
+            with celery.producer_or_acquire() as producer:
+                producer.connection.ensure_connection(max_retries=1, timeout=2)
+                producer.channel.queue_declare(QueueName.DOWNLOADS.value, durable=True, auto_delete=False)
+        except (OperationalError, OSError) as error:
+            raise BrokerUnavailableError(_AWAY) from error
 
     def send(self, task: TaskName, row_id: int) -> None:
         """Publish one hint. Raises BrokerUnavailableError within a few seconds when the broker is down."""
         try:
             self._celery.send_task(task.value, args=(row_id,), queue=QUEUE_OF[task].value, retry=False)
         except (OperationalError, OSError) as error:
-            raise BrokerUnavailableError("The broker does not answer; work goes on when it is back.") from error
+            raise BrokerUnavailableError(_AWAY) from error
 
     def depth(self, queue: QueueName) -> int:
         """Messages waiting in `queue`. Raises BrokerUnavailableError."""
-        options = _transport_options(self._broker_url)
-        try:
-            with Connection(self._broker_url, connect_timeout=2, transport_options=options) as connection:
-                connection.ensure_connection(max_retries=1, timeout=2)
-                channel: Any = connection.default_channel
-                # As Celery declares it, and not passively: kombu looks for the queue without its key prefix then, so
-                # that on Redis no queue ever exists.
-                return int(channel.queue_declare(queue.value, durable=True, auto_delete=False).message_count)
-        except (OperationalError, OSError) as error:
-            raise BrokerUnavailableError("The broker does not answer; work goes on when it is back.") from error
+        with self._lock:
+            if self._asking is not None:
+                try:
+                    return _depth(self._asking, queue)
+                except Exception:  # noqa: BLE001 - the broker was restarted, say; a fresh connection tells the truth
+                    self._drop()
+            try:
+                self._asking = _connect(self._broker_url)
+                return _depth(self._asking, queue)
+            except (OperationalError, OSError) as error:
+                self._drop()
+                raise BrokerUnavailableError(_AWAY) from error
 
     def close(self) -> None:
         """Give back its own connections; only where hints were sent there are any."""
+        with self._lock:
+            self._drop()
         if self._given is None and "_celery" in self.__dict__:
             self._celery.close()
+
+    def _drop(self) -> None:
+        if self._asking is not None:
+            with contextlib.suppress(Exception):  # whatever a dead connection has to say
+                self._asking.release()
+            self._asking = None
+
+
+def _connect(broker_url: str) -> Connection:
+    connection = Connection(broker_url, connect_timeout=2, transport_options=_transport_options(broker_url))
+    connection.ensure_connection(max_retries=1, timeout=2)
+    return connection
+
+
+def _depth(connection: Connection, queue: QueueName) -> int:
+    channel: Any = connection.default_channel
+    # As Celery declares it, and not passively: kombu looks for the queue without its key prefix then, so that on Redis
+    # no queue ever exists.
+    return int(channel.queue_declare(queue.value, durable=True, auto_delete=False).message_count)

@@ -12,8 +12,9 @@ import structlog
 
 from app.bootstrap import build_context
 from app.config import load_settings
-from app.db.pool import Connection, listen, wait_for_notify
-from app.errors import ConfigError, HaulageError
+from app.db.notices import listen, take_all, wait_for_notify
+from app.db.pool import Connection
+from app.errors import BrokerUnavailableError, ConfigError, HaulageError
 from app.logs import configure_logs
 from app.services import retention
 from app.services.context import Context
@@ -26,6 +27,12 @@ _WATCH_S = 1.0
 
 _FORGET_S = 60.0
 
+_TOGETHER_S = 0.05
+"""Notifications are answered at once, but not more often than this: a pass sees whatever came meanwhile."""
+
+_SHORT_S = 0.1
+"""How soon to look again while more is due than hints wait."""
+
 
 class Sweeper:
     """The loop. `stop` may be called from a signal handler."""
@@ -34,12 +41,19 @@ class Sweeper:
         self._ctx = ctx
         self._conn: Connection | None = None
         self._is_stopping = False
+        self._is_woken = False
+        self._passed_at = 0.0
         self._swept_at = 0.0
         self._forgot_at = 0.0
 
     def stop(self) -> None:
         """End after the pass that is under way."""
         self._is_stopping = True
+
+    def warm_up(self) -> None:
+        """Have at hand what the first hint needs; whatever is away now is asked for again when it is needed."""
+        with contextlib.suppress(BrokerUnavailableError):
+            self._ctx.enqueuer.warm_up()
 
     def run(self) -> None:
         """Sweep until stopped. Errors of a pass are logged and tried again; nothing ends the loop but a stop."""
@@ -53,13 +67,20 @@ class Sweeper:
             except Exception:
                 log.exception("sweep.crashed")
             self._sleep(sleep_s)
+        if self._conn is not None:
+            self._conn.close()
 
     def _pass(self) -> Pass:
         if self._conn is None:
             self._conn = listen(self._ctx.db)
-        now = time.monotonic()
-        if now - self._swept_at < _WATCH_S:
-            return hint(self._ctx)
+        self._passed_at = now = time.monotonic()
+        is_woken, self._is_woken = self._is_woken, False
+        is_whole = now - self._swept_at >= _WATCH_S
+        if is_woken or not is_whole:
+            done = hint(self._ctx)  # first, since somebody waits for it
+        return self._whole_pass(now) if is_whole else done
+
+    def _whole_pass(self, now: float) -> Pass:
         self._swept_at = now
         done = sweep(self._ctx)
         retention.sweep_files(self._ctx)
@@ -75,6 +96,8 @@ class Sweeper:
         sleep_s = self._ctx.settings.sweep_s
         if done.is_anything_held:
             sleep_s = min(sleep_s, _WATCH_S)
+        if done.is_more_due:
+            sleep_s = min(sleep_s, _SHORT_S)
         if done.next_due_at is not None:
             due_in_s = (done.next_due_at - datetime.now(UTC)).total_seconds()
             sleep_s = min(sleep_s, max(0.01, due_in_s))
@@ -89,6 +112,9 @@ class Sweeper:
                 continue
             try:
                 if wait_for_notify(self._conn, min(left, 0.5)):
+                    self._is_woken = True
+                    time.sleep(max(0.0, self._passed_at + _TOGETHER_S - time.monotonic()))
+                    take_all(self._conn)
                     return
             except HaulageError:
                 self._conn = None
@@ -105,6 +131,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    sweeper.warm_up()
     log.info("sweeper.ready")
     sweeper.run()
 

@@ -129,6 +129,32 @@ def find_catalogue(conn: Connection) -> list[StoredConnector]:
     return [StoredConnector(**row) for row in rows]
 
 
+@dataclass(frozen=True)
+class Pin:
+    """What a new job of an instance pins: its connector's newest revision, by number and digest."""
+
+    connector_id: int
+    revision_id: int
+    digest: str
+    is_disabled: bool
+    """The instance takes no jobs at the moment."""
+
+
+def find_pin(conn: Connection, organisation_id: int, instance_id: int) -> Pin:
+    """What a job of this tenant's instance would pin now. Raises NotFoundError."""
+    row = conn.execute(
+        "select instances.connector_id, newest.id as revision_id, newest.digest,"
+        " instances.disabled_at is not null as is_disabled from instances join lateral (select id, digest"
+        " from connector_revisions where connector_id = instances.connector_id order by revision desc limit 1)"
+        " as newest on true where instances.id = %s and instances.organisation_id = %s"
+        " and instances.deleted_at is null",
+        (instance_id, organisation_id),
+    ).fetchone()
+    if row is None:
+        raise NotFoundError(f"There is no instance {instance_id}.")
+    return Pin(**row)
+
+
 def get_revision(conn: Connection, revision_id: int) -> Revision:
     """The document that a job pinned. Raises NotFoundError."""
     row = conn.execute(

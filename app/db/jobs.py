@@ -68,7 +68,7 @@ class Job:
 
 @dataclass(frozen=True)
 class NewJob:
-    """What a submission stores."""
+    """What a submission stores: the job, the budgets of its first run (None: no ceiling), the size of its pages."""
 
     organisation_id: int
     user_id: int | None
@@ -79,29 +79,33 @@ class NewJob:
     file_format: FileFormat
     criteria: dict[str, Any]
     notification_url: str | None
+    api_limit: int | None
+    record_limit: int | None
+    page_size: int
+
+
+_INSERT = """
+with job as (
+  insert into jobs (id, organisation_id, user_id, instance_id, connector_id, connector_revision_id, object_name,
+    file_format, criteria, notification_url)
+  values (%(id)s, %(organisation_id)s, %(user_id)s, %(instance_id)s, %(connector_id)s, %(connector_revision_id)s,
+    %(object_name)s, %(file_format)s, %(criteria)s, %(notification_url)s)
+  returning id, organisation_id, instance_id
+), run as (
+  insert into runs (job_id, number, api_limit, record_limit) select id, 1, %(api_limit)s, %(record_limit)s from job
+)
+insert into slices (job_id, run_number, organisation_id, instance_id, page_size, next_run_at)
+select id, 1, organisation_id, instance_id, %(page_size)s, now() from job
+"""
 
 
 def insert(conn: Connection, new: NewJob, *, id_key: str) -> int:
-    """Store a job in state CREATED and return its id."""
+    """Store a job in state CREATED with its first run and slice, due at once, in one statement. Returns its id."""
     number = conn.execute("select nextval('job_numbers')::int as number").fetchone()
     assert number is not None
     job_id = scatter(id_key, "job", number["number"])
-    conn.execute(
-        "insert into jobs (id, organisation_id, user_id, instance_id, connector_id, connector_revision_id, object_name,"
-        " file_format, criteria, notification_url) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        (
-            job_id,
-            new.organisation_id,
-            new.user_id,
-            new.instance_id,
-            new.connector_id,
-            new.connector_revision_id,
-            new.object_name,
-            new.file_format.value,
-            as_json(new.criteria),
-            new.notification_url,
-        ),
-    )
+    values = {spec.name: getattr(new, spec.name) for spec in fields(new)}
+    conn.execute(_INSERT, values | {"id": job_id, "criteria": as_json(new.criteria)})
     return job_id
 
 

@@ -149,19 +149,5 @@ def _was_closed(connection: Connection) -> bool:
     return bool(watch.poll(0))
 
 
-def listen(db: Database) -> Connection:
-    """A connection that hears of work that became due. Raises DatabaseUnavailableError."""
-    connection = db.dedicated()
-    with db.guard():
-        connection.execute("listen haulage_due")
-    return connection
-
-
-def wait_for_notify(connection: Connection, timeout_s: float) -> bool:
-    """True as soon as a transaction that made something due has committed, False after `timeout_s`."""
-    with Database.guard():
-        return any(True for _ in connection.notifies(timeout=timeout_s, stop_after=1))
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.db.pool import Connection
+from app.db.workers import SLOTS_ALIVE
 
 # Fair order: the k-th slice of every tenant before the (k+1)-th of any, running ones counted; within a tenant the same
 # over its instances. `fresh` keeps slices out that were hinted at a moment ago.
@@ -38,10 +39,14 @@ def find_due_slices(conn: Connection, *, fresh_s: float, limit: int) -> list[int
 
 
 def mark_nudged(conn: Connection, slice_ids: list[int]) -> None:
-    """Remember that hints were sent. Only a hint about hints: it waits for nobody and nothing depends on it."""
+    """Remember that hints were sent; not inside a transaction.
+
+    Only a hint about hints: it waits for nobody, not even for the disk, and nothing depends on it.
+    """
     conn.execute(
         "update slices set nudged_at = now() where id in"
-        " (select id from slices where id = any(%s) for update skip locked)",
+        " (select id from slices where id = any(%s) for update skip locked)"
+        " and set_config('synchronous_commit', 'off', true) = 'off'",
         (slice_ids,),
     )
 
@@ -51,13 +56,36 @@ def forget_nudge(conn: Connection, slice_ids: list[int]) -> None:
     conn.execute("update slices set nudged_at = null where id = any(%s)", (slice_ids,))
 
 
-def next_due_at(conn: Connection) -> datetime | None:
+@dataclass(frozen=True)
+class Outlook:
+    """What a sweeper needs to know of the slices."""
+
+    due_count: int
+    """Slices that are due and that nobody holds; of more than a thousand, a thousand."""
+    held_count: int
+    """Slices under a live lease."""
+    slot_count: int
+    """Legs that all living worker processes can run at once."""
+    next_due_at: datetime | None
     """When the next waiting slice becomes due or the next lease runs out."""
-    row = conn.execute(
-        "select least((select min(next_run_at) from slices where next_run_at > now()),"
-        " (select min(lease_expires_at) from slices where lease_expires_at > now())) as at"
-    ).fetchone()
-    return row["at"] if row else None
+
+
+_LOOK = f"""
+select
+  (select count(*) from (select 1 from slices where next_run_at <= now()
+     and (lease_expires_at is null or lease_expires_at <= now()) limit 1000) as due)::int as due_count,
+  (select count(*) from slices where lease_expires_at > now())::int as held_count,
+  ({SLOTS_ALIVE}) as slot_count,
+  least((select min(next_run_at) from slices where next_run_at > now()),
+    (select min(lease_expires_at) from slices where lease_expires_at > now())) as next_due_at
+"""
+
+
+def look(conn: Connection) -> Outlook:
+    """One statement, since sweepers look many times a second."""
+    row = conn.execute(_LOOK).fetchone()
+    assert row is not None
+    return Outlook(**row)
 
 
 def held_count(conn: Connection) -> int:

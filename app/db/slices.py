@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.db import notices
 from app.db.pool import Connection, Row, as_json
 from app.domain.jobs import JobStatus
 from app.domain.segments import Segment
@@ -44,7 +45,7 @@ class Claim:
 def insert(
     conn: Connection, job_id: int, run_number: int, *, organisation_id: int, instance_id: int, position: Position
 ) -> int:
-    """A slice that is due at once. The sweeper is told when the transaction commits."""
+    """A slice of a further run, due at once. The sweeper is told when the transaction commits."""
     row = conn.execute(
         "insert into slices (job_id, run_number, organisation_id, instance_id, cursor, page_size, skip, exhausted,"
         " next_run_at) values (%s, %s, %s, %s, %s, %s, %s, %s, now()) returning id",
@@ -60,13 +61,8 @@ def insert(
         ),
     ).fetchone()
     assert row is not None
-    notify(conn)
+    notices.notify(conn)
     return int(row["id"])
-
-
-def notify(conn: Connection) -> None:
-    """Wake the sweepers: something is due."""
-    conn.execute("select pg_notify('haulage_due', '')")
 
 
 _CLAIM = """
@@ -316,7 +312,10 @@ with mine as (
 
 
 def hand_back(conn: Connection, slice_id: int, claim_number: int, back: HandBack) -> bool:
-    """Let go politely; reserved calls that were surely not made are given back. False when the claim was lost."""
+    """Let go politely; reserved calls that were surely not made are given back. False when the claim was lost.
+
+    Not inside a transaction.
+    """
     row = conn.execute(
         _HAND_BACK,
         {
@@ -334,7 +333,7 @@ def hand_back(conn: Connection, slice_id: int, claim_number: int, back: HandBack
             "skip": back.position.skip if back.position else None,
         },
     ).fetchone()
-    notify(conn)
+    notices.wake_sweepers(conn)
     return row is not None
 
 

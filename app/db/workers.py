@@ -56,12 +56,15 @@ def expire_dead(conn: Connection, *, silent_s: float) -> int:
     ).rowcount
 
 
+SLOTS_ALIVE = (
+    "select coalesce(sum(slots), 0)::int as n from workers"
+    " where stopped_at is null and seen_at > now() - interval '30 s'"
+)
+
+
 def slots_alive(conn: Connection) -> int:
     """Legs that all living worker processes can run at once."""
-    row = conn.execute(
-        "select coalesce(sum(slots), 0)::int as n from workers"
-        " where stopped_at is null and seen_at > now() - interval '30 s'"
-    ).fetchone()
+    row = conn.execute(SLOTS_ALIVE).fetchone()
     return int(row["n"]) if row else 0
 
 

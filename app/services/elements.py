@@ -39,6 +39,15 @@ def connector_of(revision_id: int, digest: str, document: Mapping[str, Any]) -> 
     return found
 
 
+def pinned_connector(conn: Connection, revision_id: int, digest: str) -> Connector:
+    """The connector of a revision; its document is read where this process has not used it. Raises NotFoundError."""
+    found = _checked_before.get((revision_id, digest))
+    if found is None:
+        revision = connectors.get_revision(conn, revision_id)
+        found = connector_of(revision.id, revision.digest, revision.document)
+    return found
+
+
 def create_element(ctx: Context, caller: Caller, document: Mapping[str, Any]) -> StoredConnector:
     """Store a connector for this tenant alone.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from app.db import deliveries, jobs, runs, slices
+from app.db import deliveries, jobs, notices, runs, slices
 from app.db.jobs import Ending, Job
 from app.db.pool import Connection
 from app.domain.deliveries import event_id
@@ -67,4 +67,4 @@ def _owe_callback(ctx: Context, conn: Connection, job: Job) -> None:
         url=job.notification_url,
         body=msgspec.json.encode(status_document(job, ctx.now())),
     )
-    slices.notify(conn)
+    notices.notify(conn)

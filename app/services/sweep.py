@@ -7,13 +7,14 @@ a worker, cannot undo each other; one bad row does not stop the pass.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
 from app.db import deliveries, jobs, queue, workers
 from app.db.pool import Connection
+from app.db.queue import Outlook
 from app.domain.jobs import JobStatus, StopReason
 from app.enqueue import QueueName, TaskName
 from app.errors import BrokerUnavailableError, HaulageError
@@ -44,6 +45,8 @@ class Pass:
     hinted: int
     next_due_at: datetime | None
     is_anything_held: bool
+    is_more_due: bool
+    """More is due than is hinted at, and workers live: come back as soon as slots may be free."""
 
 
 def sweep(ctx: Context) -> Pass:
@@ -60,11 +63,19 @@ def hint(ctx: Context) -> Pass:
 
 
 def _hint_pass(ctx: Context, expired: int, ended: int) -> Pass:
-    hinted = _hint(ctx)
     with ctx.db.connection() as conn:
-        times = [at for at in (queue.next_due_at(conn), deliveries.next_due_at(conn)) if at is not None]
-        held = queue.held_count(conn)
-    return Pass(expired, ended, hinted, min(times, default=None), held > 0)
+        found = queue.look(conn)
+    hints = _hint(ctx, found)
+    with ctx.db.connection() as conn:
+        times = [at for at in (found.next_due_at, deliveries.next_due_at(conn)) if at is not None]
+    return Pass(
+        expired,
+        ended,
+        hints.sent,
+        next_due_at=min(times, default=None),
+        is_anything_held=found.held_count > 0,
+        is_more_due=hints.are_short and found.slot_count > 0,
+    )
 
 
 def _end_cancelled(ctx: Context) -> int:
@@ -102,29 +113,37 @@ def _end_each(
     return ended
 
 
-def _hint(ctx: Context) -> int:
+@dataclass(frozen=True)
+class _Hints:
+    sent: int = 0
+    are_short: bool = False
+    """More slices are due than hints wait."""
+
+
+def _hint(ctx: Context, found: Outlook) -> _Hints:
     try:
-        return _hint_slices(ctx) + _hint_deliveries(ctx)
+        hints = _hint_slices(ctx, found)
+        return replace(hints, sent=hints.sent + _hint_deliveries(ctx))
     except BrokerUnavailableError as error:
         log.warning("hint.not_sent", reason=error.message)
-        return 0
+        return _Hints()
 
 
-def _hint_slices(ctx: Context) -> int:
+def _hint_slices(ctx: Context, found: Outlook) -> _Hints:
     """Keep about twice as many hints queued as there are free slots, in fair order."""
-    with ctx.db.connection() as conn:
-        if queue.due_count(conn) == 0:
-            return 0
-        free = max(0, workers.slots_alive(conn) - queue.held_count(conn))
+    if found.due_count == 0:
+        return _Hints()
     depth = ctx.enqueuer.depth(QueueName.DOWNLOADS)
-    room = max(2 * free, _LEAST_DEPTH) - depth
-    if room <= 0:
-        return 0
-    fresh_s = _EMPTY_QUEUE_S if depth == 0 else _HINT_LIVES_S
-    with ctx.db.transaction() as conn:
-        due = queue.find_due_slices(conn, fresh_s=fresh_s, limit=room)
-        queue.mark_nudged(conn, due)
-    return _send(ctx, TaskName.DOWNLOAD_LEG, due, queue.forget_nudge)
+    room = max(2 * (found.slot_count - found.held_count), _LEAST_DEPTH) - depth
+    sent = 0
+    if room > 0:
+        fresh_s = _EMPTY_QUEUE_S if depth == 0 else _HINT_LIVES_S
+        with ctx.db.connection() as conn:
+            due = queue.find_due_slices(conn, fresh_s=fresh_s, limit=room)
+            if due:
+                queue.mark_nudged(conn, due)
+        sent = _send(ctx, TaskName.DOWNLOAD_LEG, due, queue.forget_nudge)
+    return _Hints(sent, found.due_count > depth + sent)
 
 
 def _hint_deliveries(ctx: Context) -> int:

@@ -12,6 +12,7 @@ from app.domain.criteria import DownloadCriteria
 from app.domain.jobs import FileFormat, JobStatus, StopReason
 from app.errors import (
     ConflictError,
+    DatabaseUnavailableError,
     GoneError,
     IdempotencyMismatchError,
     InvalidInputError,
@@ -24,6 +25,7 @@ from app.services.context import Caller
 from app.services.submit import submit_download
 from app.services.sweep import sweep
 from tests.fakes.engine import Engine, assert_exact
+from tests.fakes.steps import cut
 from tests.fixtures.waiting import wait_until
 
 MakeEngine = Callable[..., Engine]
@@ -93,6 +95,39 @@ def test_a_refused_submission_stores_nothing(engine: Engine) -> None:
     with pytest.raises(ConflictError):
         submit_download(engine.ctx, caller, RECORDS)
     assert engine.rows("select id from jobs") == []
+
+
+def submission_steps(engine: Engine) -> list[str]:
+    engine.submit()  # the connector's document is read once a process
+    engine.steps.arm(-1)
+    engine.submit()
+    return list(engine.steps.names)
+
+
+def test_a_submission_takes_three_statements_and_wakes_the_sweeper_behind_them(engine: Engine) -> None:
+    names = [name.removeprefix("before ") for name in submission_steps(engine) if name.startswith("before ")]
+    wake = "select set_config('synchronous_commit',"
+    assert names == ["select instances.connector_id,", "select nextval('job_numbers')::int", "with job", wake]
+
+
+def test_a_submission_is_whole_or_not_there_wherever_its_connection_dies(engine: Engine) -> None:
+    names = submission_steps(engine)
+    stored = names.index("after with job")
+    for number, name in enumerate(names):
+        engine.execute("delete from jobs")
+        engine.steps.arm(number, cut)
+        try:
+            engine.submit()
+            answered = True
+        except DatabaseUnavailableError:
+            answered = False
+        engine.steps.arm(-1)
+        counts = engine.one(
+            "select (select count(*) from jobs) as jobs, (select count(*) from runs) as runs,"
+            " (select count(*) from slices) as slices"
+        )
+        assert set(counts.values()) == {int(number >= stored)}, name
+        assert answered == (number > stored), "what stands is not taken back because nobody was woken"
 
 
 def test_one_idempotency_key_makes_one_job_however_many_ask(engine: Engine) -> None:

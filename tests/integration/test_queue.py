@@ -80,15 +80,15 @@ def test_marking_hints_waits_for_nobody(engine: Engine) -> None:
 def test_the_next_time_is_that_of_a_wait_or_a_lease(engine: Engine) -> None:
     held, waits = submit_many(engine, engine.tenant, 2)
     with engine.plain_db.connection() as conn:
-        assert queue.next_due_at(conn) is None, "everything is due now"
+        assert queue.look(conn).next_due_at is None, "everything is due now"
     engine.execute("update slices set next_run_at = now() + interval '1 hour' where id = %s", waits)
     claim(engine, held)
     row = engine.one("select lease_expires_at as lease from slices where id = %s", held)
     with engine.plain_db.connection() as conn:
-        assert queue.next_due_at(conn) == row["lease"]
+        assert queue.look(conn).next_due_at == row["lease"]
     engine.execute("update slices set lease_expires_at = null, next_run_at = null where id = %s", held)
     with engine.plain_db.connection() as conn:
-        at = queue.next_due_at(conn)
+        at = queue.look(conn).next_due_at
     assert at is not None
     assert at > datetime.now(UTC) + timedelta(minutes=50)
 
