@@ -13,13 +13,10 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import boto3
-import smart_open.s3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
 from botocore.exceptions import ConnectionError as S3ConnectionError
 from urllib3.exceptions import HTTPError
@@ -32,12 +29,12 @@ from app.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from app.lean_imports import without
 from app.storage.keys import checked_key, checked_prefix
 from app.storage.objects import ObjectStore, folder_prefix
+from app.storage.s3_client import S3Place, make_client
 
-# smart-open would try again 6 times with 10 s of sleep each; boto3 below tries again by itself, within its time limits.
-smart_open.s3.RETRY.exceptions = []
-smart_open.s3.RETRY.client_error_codes = []
+__all__ = ["S3Place", "S3Store", "s3_place"]
 
 _SINGLE_PUT_BYTES = 8 * 1024 * 1024
 _PART_BYTES = 16 * 1024 * 1024  # 10,000 parts of it are 160 GB
@@ -58,19 +55,6 @@ _PASSING = {
 }
 _FIRST_SERVER_FAULT = 500
 _DELETE_BATCH = 1000  # the most that one DeleteObjects takes
-
-
-@dataclass(frozen=True)
-class S3Place:
-    """Where a store lies. Without keys boto3 looks for credentials in its usual places."""
-
-    bucket: str
-    prefix: str = ""
-    endpoint_url: str | None = None
-    region: str | None = None
-    access_key_id: str | None = field(default=None, repr=False)
-    secret_access_key: str | None = field(default=None, repr=False)
-    session_token: str | None = field(default=None, repr=False)
 
 
 def s3_place(storage_url: str, options: Mapping[str, str]) -> S3Place:
@@ -129,7 +113,7 @@ class S3Store(ObjectStore):
     def _begin_parts(self, key: str, name: str) -> Any:
         with self._translated(key):
             try:
-                return smart_open.s3.MultipartWriter(self.place.bucket, name, _PART_BYTES, self._s3())
+                return _smart_open().MultipartWriter(self.place.bucket, name, _PART_BYTES, self._s3())
             except ValueError as error:  # smart-open's wrapping of whatever S3 answered
                 raise (error.__cause__ or error) from None
 
@@ -196,7 +180,7 @@ class S3Store(ObjectStore):
     def _s3(self) -> Any:
         with self._lock:
             if self._client is None or self._client_pid != os.getpid():
-                self._client = _client(self.place)
+                self._client = make_client(self.place)
                 self._client_pid = os.getpid()
             return self._client
 
@@ -208,10 +192,10 @@ class S3Store(ObjectStore):
             raise self.translate(error, key) from error
 
     def translate(self, error: Exception, key: str) -> HaulageError:
-        """Our error for one of boto3's."""
+        """Our error for one of botocore's."""
         what = f"object {key} in {self.url}"
         if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-            return StorageError(f"no credentials for {self.url}: set them as boto3 finds them, or attach a role")
+            return StorageError(f"no credentials for {self.url}: set them as botocore finds them, or attach a role")
         if isinstance(error, ClientError):
             return self._translate_answer(error, what)
         if isinstance(error, (S3ConnectionError, HTTPClientError, HTTPError, OSError)):
@@ -271,22 +255,15 @@ class _Body(io.RawIOBase):
         super().close()
 
 
-def _client(place: S3Place) -> Any:
-    """A client whose every call ends: at most 3 tries of 5 s to connect and 30 s without a byte."""
-    session = boto3.session.Session(  # a session of its own: the default one is not thread-safe
-        aws_access_key_id=place.access_key_id,
-        aws_secret_access_key=place.secret_access_key,
-        aws_session_token=place.session_token,
-        region_name=place.region,
-    )
-    config = Config(
-        connect_timeout=5,
-        read_timeout=30,
-        retries={"total_max_attempts": 3, "mode": "standard"},
-        max_pool_connections=64,
-        tcp_keepalive=True,
-    )
-    return session.client("s3", endpoint_url=place.endpoint_url, config=config)
+@lru_cache(maxsize=1)
+def _smart_open() -> Any:
+    """smart-open's S3, loaded with the first large object: it brings boto3 and more, and segments are small."""
+    with without("requests", "paramiko"):
+        import smart_open.s3
+    # It would try again 6 times with 10 s of sleep each; the client tries again by itself, within its time limits.
+    smart_open.s3.RETRY.exceptions = []
+    smart_open.s3.RETRY.client_error_codes = []
+    return smart_open.s3
 
 
 def _take(chunks: Iterator[bytes], size: int) -> bytes:

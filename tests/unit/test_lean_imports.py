@@ -91,5 +91,11 @@ def test_a_worker_loads_none_of_what_it_never_uses() -> None:
     assert _loaded_by(_WORKER) & _NOT_IN_A_WORKER == set()
 
 
+def test_a_store_in_a_bucket_loads_no_second_way_to_call_s3() -> None:
+    loaded = _loaded_by((*_WORKER, "app.storage.s3"))
+    assert "botocore.client" in loaded
+    assert loaded & {"boto3", "s3transfer", "smart_open", "requests"} == set()
+
+
 def test_web_loads_none_of_what_it_never_uses() -> None:
     assert _loaded_by(_WEB) & _NOT_IN_WEB == set()
