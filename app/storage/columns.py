@@ -16,6 +16,8 @@ from msgspec import Raw
 
 from app.errors import StorageError
 from app.storage.json_text import decoded, is_object, mended
+from app.storage.layout import hidden, restored
+from app.storage.learning import LearnedPattern
 from app.storage.lines import pieces_of_lines
 from app.storage.shape import Path, Shape
 
@@ -56,14 +58,15 @@ def header_name(column: str) -> str:
 class ColumnScanner:
     """Collects column names in the order in which records bring them.
 
-    Blocks without new names, nearly all, are only checked: one decoding into a structure of the names known so far,
-    which refuses any other name.
+    Blocks without new names, nearly all, are only checked: by a pattern for records that are laid out like others
+    before them, else by one decoding into a structure of the names known so far, which refuses any other name.
     """
 
     def __init__(self, known_columns: Iterable[str] = ()) -> None:
         self._known = dict.fromkeys(path_of(column) for column in known_columns)
         self._taken_count = len(self._known)
         self._shape: Shape | None = None
+        self._learned = LearnedPattern()
 
     def take_new(self) -> tuple[str, ...]:
         """The names found since the last time and not known before, in the order in which they were first seen."""
@@ -74,8 +77,18 @@ class ColumnScanner:
     def scan(self, block: bytes) -> None:
         """Take in the names of a block of whole JSON lines; StorageError above 10,000 columns or for invalid JSON."""
         for piece in pieces_of_lines(block, _PIECE_BYTES):
-            if self._shape is None or not self._shape.covers(piece):
-                self._learn(piece)
+            odd = self._odd_lines(piece)
+            if odd and (self._shape is None or not self._shape.covers(odd)):
+                self._learn(odd)
+            self._learned.note(odd, len(piece) - len(odd))
+
+    def _odd_lines(self, piece: bytes) -> bytes:
+        """Those that are not laid out as records before them, whose names are known."""
+        pattern = self._learned.compiled
+        text = hidden(piece) if pattern else None
+        if pattern is None or text is None:
+            return piece
+        return restored(b"".join(pattern.findall(text)))
 
     def _learn(self, block: bytes) -> None:
         before = len(self._known)

@@ -32,6 +32,11 @@ def cell(value: Raw | bytes) -> bytes:
     return b"" if text == b"null" else text
 
 
+def array_cell(value: bytes) -> bytes:
+    """The cell of the text of an array, or of what needs no change."""
+    return b'"' + value.replace(b'"', b'""') + b'"' if value[:1] == b"[" else value
+
+
 def guarded_cell(value: Raw | bytes) -> bytes:
     """The same, but a string that a spreadsheet would run as a formula gets an apostrophe in front (OWASP)."""
     text = bytes(value)

@@ -1,9 +1,10 @@
 """Records as CSV rows, a block at a time.
 
 Nearly all values may be copied as they lie: a number, true, false, and a JSON string without escapes are the same text
-in CSV. So a block is decoded into rows of raw values and joined with commas, and only then looked at: where the text
-holds a backslash, a bracket, a brace or `null` that no checked column accounts for, the columns they lie in become
-checked ones, whose every value goes through `cell`, and the block is done again. Columns once checked stay so.
+in CSV. Lines that are laid out alike are cut by a pattern (`CsvLines`). A block of others is decoded into rows of raw
+values and joined with commas, and only then looked at: where the text holds a backslash, a bracket, a brace or `null`
+that no checked column accounts for, the columns they lie in become checked ones, whose every value goes through `cell`,
+and the block is done again. Columns once checked stay so.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from msgspec import Raw
 from app.storage.chunks import headed
 from app.storage.columns import LONE_VALUE, path_of
 from app.storage.csv_cells import Cell, cell, guarded, guarded_cell, header_row
+from app.storage.csv_lines import CsvLines
 from app.storage.json_text import UNDECODABLE, decoded, is_object, mended
-from app.storage.lines import pieces_of_lines
+from app.storage.lines import small_blocks
 from app.storage.shape import Path, Row, Shape, Tree
 
 _MARKS = (b"\\", b"[", b"{", b"null")
-_PIECE_BYTES = 256 * 1024
-_MOST_CELLS = 500_000  # in memory at once
+_BLOCK_BYTES = 64 * 1024  # whose cells are still in the processor's cache when they are joined
+_CHUNK_BYTES = 256 * 1024  # sent at once, since sending costs as much as some ten records
+_MOST_CELLS = 1_000_000  # in memory at once, nearly all of them the same empty one
+_SHORTEST_LINE_BYTES = 3
 
 
 class CsvRows:
@@ -39,26 +43,44 @@ class CsvRows:
         self._cell = self._filling(guarded_cell if guard else cell)
         self._checked: set[int] = set(range(len(columns))) if guard else set()
         self._extract = self._shape.extractor(self._checked, self._cell)
+        is_plain = len(columns) > 1 and not guard
+        self._lines = CsvLines(self._shape.tree, len(columns), self._odd_row) if is_plain else None
 
     def header(self) -> bytes:
         return header_row([guarded(name) for name in self._names] if self._guard else self._names)
 
-    def render(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """The header row, then the rows of each block of whole lines."""
-        return headed(self.header(), self._all_rows(blocks))
+    def render(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The header row, then the rows of the lines in these pieces, cut anywhere."""
+        return headed(self.header(), self._chunks(pieces))
 
-    def _all_rows(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        for block in blocks:
-            for piece in pieces_of_lines(block, _PIECE_BYTES):
-                for part in _parts(piece, max(_MOST_CELLS // len(self._names), 1)):
-                    yield self.rows(part)
+    def _chunks(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        ready: list[bytes] = []
+        ready_bytes = 0
+        most_lines = max(_MOST_CELLS // len(self._names), 1)
+        for block in small_blocks(pieces, _BLOCK_BYTES):
+            for part in _parts(block, most_lines):
+                ready.append(self.rows(part))
+                ready_bytes += len(ready[-1])
+                if ready_bytes >= _CHUNK_BYTES:
+                    yield b"".join(ready)
+                    ready, ready_bytes = [], 0
+        if ready:
+            yield b"".join(ready)
 
     def rows(self, block: bytes) -> bytes:
         """The rows of a block of whole lines."""
+        block, replaced_count = mended(block)
+        self.replaced_count += replaced_count
+        rows = self._lines.rows(block) if self._lines else None
+        if rows is not None:
+            return b"\r\n".join([*rows, b""])
+        return self._structured_rows(block)
+
+    def _structured_rows(self, block: bytes) -> bytes:
         try:
             records = self._shape.rows(block)
         except UNDECODABLE:
-            return self._odd_rows(block)
+            return b"".join([self._odd_row(line) + b"\r\n" for line in block.split(b"\n") if line])
         rows = self._extract(records)
         text = self._join(rows)
         suspects = self._suspects(text, rows)
@@ -83,15 +105,7 @@ class CsvRows:
         unchecked = set(range(len(self._names))) - self._checked
         return {index for index in unchecked if _any_in(marks, b",".join([row[index] for row in rows]))}
 
-    def _odd_rows(self, block: bytes) -> bytes:
-        """Rows of records that may have unpaired surrogates, which msgspec takes nowhere, or unusual types."""
-        mended_block, replaced = mended(block)
-        if replaced:
-            self.replaced_count += replaced
-            return self.rows(mended_block)
-        return self._join([self._odd_row(line) for line in block.split(b"\n") if line])
-
-    def _odd_row(self, line: bytes) -> Row:
+    def _odd_row(self, line: bytes) -> bytes:
         """The row of a record that may have a scalar where others have an object, or be no object at all."""
         record = Raw(line.strip())
         cells: dict[Path, bytes] = {}
@@ -99,7 +113,7 @@ class CsvRows:
             self._collect(self._shape.tree, record, (), cells)
         else:
             cells[LONE_VALUE,] = self._cell(record)
-        return tuple(cells.get(path, self._empty) for path in self._shape.paths)
+        return b",".join([cells.get(path, self._empty) for path in self._shape.paths])
 
     def _collect(self, tree: Tree, value: Raw, path: Path, cells: dict[Path, bytes]) -> None:
         for name, inner in decoded(value).items():
@@ -125,7 +139,7 @@ def _any_in(marks: list[bytes], text: bytes) -> bool:
 
 def _parts(block: bytes, most_lines: int) -> Iterator[bytes]:
     """The block, cut into parts of so many lines where it has more."""
-    if block.count(b"\n") <= most_lines:
+    if len(block) <= most_lines * _SHORTEST_LINE_BYTES or block.count(b"\n") <= most_lines:
         yield block
         return
     lines = block.removesuffix(b"\n").split(b"\n")

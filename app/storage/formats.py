@@ -95,7 +95,7 @@ def _render_csv(
     if not columns:
         return _answer("csv", segments, compress, iter(()), 0)
     rows = CsvRows(columns, guard=guard)
-    chunks = rows.render(whole_lines(iter_plain(store, segments)))
+    chunks = rows.render(iter_plain(store, segments))
     variant = "\n".join(("guarded" if guard else "", *columns))
     return _answer("csv", segments, compress, chunks, None, variant=variant, replaced_count=lambda: rows.replaced_count)
 

@@ -18,12 +18,14 @@ _ESCAPES = re.compile(
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _BRACE = ord("{")
+_ANY_LINES = msgspec.json.Decoder(Raw)
 _LEVEL = msgspec.json.Decoder(dict[str, Raw])
 
 
 def mended(text: bytes) -> tuple[bytes, int]:
-    """The JSON with each unpaired surrogate escape replaced by that of U+FFFD, and how many there were."""
-    if b"\\u" not in text or not _HAS_SURROGATE.search(text):
+    """JSON texts, one a line, with the escape of U+FFFD for each unpaired surrogate's, and how many there were."""
+    # One byte is looked for ten times as fast as two.
+    if b"\\" not in text or not _HAS_SURROGATE.search(text) or _is_read(text):
         return text, 0
     count = 0
 
@@ -35,6 +37,15 @@ def mended(text: bytes) -> tuple[bytes, int]:
         return rb"\ufffd"
 
     return _ESCAPES.sub(replaced, text), count
+
+
+def _is_read(text: bytes) -> bool:
+    """Whether msgspec takes it, which it does not if a surrogate is unpaired: a tenth of the cost of replacing."""
+    try:
+        _ANY_LINES.decode_lines(text)
+    except UNDECODABLE:
+        return False
+    return True
 
 
 def is_object(value: Raw) -> bool:

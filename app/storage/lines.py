@@ -21,6 +21,25 @@ def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise StorageError("the last line of a segment has no newline")
 
 
+def small_blocks(pieces: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
+    """The same bytes in blocks of whole lines, each cut behind the line that reaches `block_bytes` or at a piece's end.
+
+    StorageError if the last line has no newline.
+    """
+    kept: list[bytes] = []
+    for piece in pieces:
+        start, last = 0, piece.rfind(b"\n") + 1
+        while start < last:
+            end = piece.find(b"\n", min(start + block_bytes, last) - 1) + 1
+            yield b"".join((*kept, piece[start:end])) if kept else piece[start:end]
+            kept = []
+            start = end
+        if last < len(piece):
+            kept.append(piece[last:])
+    if kept:
+        raise StorageError("the last line of a segment has no newline")
+
+
 def pieces_of_lines(block: bytes, piece_bytes: int) -> Iterator[bytes]:
     """A block of whole lines in pieces of whole lines, each cut behind the line that reaches `piece_bytes`."""
     if len(block) <= piece_bytes:

@@ -21,21 +21,21 @@ Extract = Callable[[list[Any]], list[Row]]
 
 
 class Tree:
-    """Fields by name, each with its name in the structure. A field with fields may be a column itself too."""
+    """Fields by name, each with its name in the structure. A field with fields may be a column (its number) too."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name
         self.fields: dict[str, Tree] = {}
-        self.is_column = False
+        self.column: int | None = None
 
     @classmethod
     def of(cls, paths: Iterable[Path]) -> Tree:
         root = cls()
-        for path in paths:
+        for number, path in enumerate(paths):
             node = root
             for name in path:
                 node = node.field(name)
-            node.is_column = True
+            node.column = number
         return root
 
     def field(self, name: str) -> Tree:
@@ -100,7 +100,7 @@ class Shape:
         fields: list[tuple[str, Any, Any]] = []
         for name, field in tree.fields.items():
             inner: Any = self._struct(field, closed) if field.fields else Raw
-            if field.fields and (field.is_column or not closed):
+            if field.fields and (field.column is not None or not closed):
                 inner |= None  # else a null is not what an object leaves out: it makes the field a column
             default = None if field.fields else self.missing
             fields.append((field.name, inner, msgspec.field(name=name, default=default)))

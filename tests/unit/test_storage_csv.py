@@ -12,9 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.errors import StorageError
-from app.storage import csv_rows
+from app.storage import csv_rows, learning
 from app.storage.columns import MAX_COLUMNS, MAX_DEPTH, ColumnScanner, header_name, path_of, spelled
 from app.storage.csv_rows import CsvRows
+from app.storage.json_text import mended
+from app.storage.layout import Layout, hidden, restored
+from app.storage.learning import LearnedPattern
+from app.storage.shape import Shape, Tree
 
 
 class Number(str):
@@ -59,6 +63,13 @@ def slow_table(records: list[Any], space: str, ascii_only: bool) -> list[list[st
     columns = list(dict.fromkeys(path for row in rows for path in row))
     header = [".".join(path) for path in columns]
     return [header, *[[slow_cell(row.get(path), space, ascii_only) for path in columns] for row in rows]]
+
+
+@pytest.fixture(params=["decoding", "patterns"], autouse=True)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs as files begin, by decoding, and as they go on, by patterns learned from the first block."""
+    if request.param == "patterns":
+        monkeypatch.setattr(learning, "FIRST_BYTES", 1)
 
 
 def rendered(records: list[str], *, blocks: int = 1, guard: bool = False) -> tuple[bytes, CsvRows]:
@@ -147,6 +158,162 @@ def test_csv_is_that_of_the_slow_renderer(records: list[Any], space: str, ascii_
         scanner = ColumnScanner()
         scanner.scan("".join(line + "\n" for line in lines).encode())
         assert scanner.take_new() == ()
+
+
+@st.composite
+def lines_laid_out_alike(draw: st.DrawFn) -> list[str]:
+    """Records of one layout: members in one order, some left out, values of any kind, here and there an oddity."""
+    order = draw(st.lists(names, min_size=1, max_size=5, unique=True))
+    inner_order = draw(st.lists(names, max_size=3, unique=True))
+    space = draw(st.sampled_from(["", "", " "]))
+    oddities: list[str] = draw(st.sampled_from([[], ["twice"], ["swapped"], ["new"], ["twice", "swapped", "new"]]))
+
+    def text(names_in_order: list[str], inner: list[str]) -> str:
+        kept = [name for name in names_in_order if draw(st.integers(0, 3))]
+        oddity: str = draw(st.sampled_from(["", *oddities]))
+        kept = {"twice": kept + kept[:1], "swapped": kept[::-1], "new": [*kept, "new"]}.get(oddity, kept)
+        members = []
+        for name in kept:
+            is_nested = bool(inner) and draw(st.booleans())
+            value = text(inner, []) if is_nested else written(draw(st.one_of(scalars, arrays, st.just({}))))
+            members.append(f"{json.dumps(name, ensure_ascii=False)}:{space}{value}")
+        return "{" + f",{space}".join(members) + "}"
+
+    return [text(order, inner_order) for _ in range(draw(st.integers(1, 16)))]
+
+
+@given(lines=lines_laid_out_alike(), blocks=st.integers(1, 5))
+@example(lines=['{"a":"x","b":1}', '{"a":"\\n","b":2}', '{"a":"\\"\\\\","b":["\\""]}'], blocks=3)
+def test_records_laid_out_alike_give_the_same_csv_as_any(lines: list[str], blocks: int) -> None:
+    expected = slow_table([json.loads(line, parse_int=Number, parse_float=Number) for line in lines], "", True)
+    if expected[0]:
+        assert table(rendered(lines, blocks=blocks)[0]) == expected
+
+
+ALIKE = [
+    f'{{"id":{n},"name":"N{n}","none":null,"to":{{"city":"X","zip":1.10}},"tags":["a","b"],"ok":true}}\n'
+    for n in range(20)
+]
+
+
+def test_records_laid_out_alike_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "FIRST_BYTES", 1)
+    scanner = ColumnScanner()
+    scanner.scan(ALIKE[0].encode())
+    columns = scanner.take_new()
+    rows = CsvRows(columns)
+    first = rows.rows(ALIKE[0].encode())
+    monkeypatch.setattr(Shape, "rows", None)
+    scanner.scan("".join(ALIKE).encode())
+    assert scanner.take_new() == ()
+    assert rows.rows("".join(ALIKE).encode()).startswith(first)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        '{"id":1,"new":2}',
+        '{"id":1,"to":{"new":2}}',
+        '{"id":{"new":1}}',
+        '{"id":1,"to":null}',
+        '{"id":1,"to":{"city":{"new":1}}}',
+        '{"id":1,"na\\u006de":1,"new":1}',
+        '{"id":1,"name":"}","new":"{"}',
+        '{"id":1,"name":"\\"","new":"\\\\"}',
+    ],
+)
+def test_column_that_the_last_of_many_records_brings_is_found(last: str) -> None:
+    scanner = ColumnScanner()
+    for start in range(0, len(ALIKE), 5):
+        scanner.scan("".join(ALIKE[start : start + 5]).encode())
+    known = scanner.take_new()
+    scanner.scan(("".join(ALIKE) + last + "\n").encode())
+    (new,) = scanner.take_new()
+    text, _ = rendered([*(line.rstrip("\n") for line in ALIKE), last], blocks=3)
+    assert new not in known
+    assert table(text)[0] == [*known, new]
+
+
+@pytest.mark.parametrize("columns", [None, Tree.of([("a",), ("b",)])])
+def test_pattern_is_there_while_it_fits_most_lines(columns: Tree | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "FIRST_BYTES", 10)
+    learned = LearnedPattern(columns)
+    usual, other = b'{"a":1,"b":2}\n', b'{"b":1,"a":2}\n'
+    learned.note(usual)
+    assert learned.compiled
+    learned.note(other * 3, len(usual) * 3)
+    assert learned.compiled
+    learned.note(other * 4)
+    assert learned.compiled is None
+    learned.note(usual * 8)
+    assert learned.compiled
+
+
+def test_pattern_is_looked_for_ever_more_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "FIRST_BYTES", 100)
+    learned = LearnedPattern()
+    lines = [json.dumps({f"n{number}": number}).encode() + b"\n" for number in range(200)]
+    patterns = []
+    for line in lines:
+        learned.note(line)
+        patterns.append(learned.compiled)
+    assert patterns[:5] == [None] * 5
+    assert len(set(patterns)) <= 6
+
+
+def test_layout_learns_members_that_come_late_and_leaves_out_what_is_too_much() -> None:
+    layout = Layout()
+    for line in (b"[1]", b'{"a":1,"c":{"x":"1"}}', b'{"a":1,"b":null,"c":{"y":[],"x":""}}', b'{"q\\"":1}'):
+        layout.learn(line)
+    pattern = re.compile(layout.pattern() or b"")
+    fitting = [
+        b'{"a":1,"c":{"x":""}}\n',
+        b'{"a":2,"b":null,"c":{"y":["]"],"x":"b"}}\n',
+        b'{"a":2,"c":{"y":[],"x":""}}\n',
+    ]
+    odd = [b'{"a":1,"b":1,"c":{"x":""}}\n', b'{"b":null,"a":1,"c":{"x":""}}\n', b'{"a":1,"c":{}}\n', b"{}\n"]
+    assert pattern.findall(b"".join(fitting)) == [b"", b"", b""]
+    assert pattern.findall(b"".join(odd)) == odd
+    layout.learn(json.dumps(dict.fromkeys(str(number) for number in range(250)), separators=(",", ":")).encode())
+    assert layout.pattern() == pattern.pattern
+    for number in range(250):
+        layout.learn(json.dumps({"a": 1, f"n{number}": 1}).encode())
+    assert layout.pattern() is None
+
+
+def test_only_columns_have_groups_in_a_pattern() -> None:
+    layout = Layout()
+    layout.learn(b'{"a":1,"b":{"x":["1"],"y":2},"c":3}')
+    pattern = re.compile(layout.pattern(Tree.of([("c",), ("b", "x")])) or b"")
+    assert pattern.findall(b'{"a":9,"b":{"x":["8"],"y":7},"c":6}\n{"c":5}\n') == [(b'["8"]', b"6"), (b"", b"")]
+    assert pattern.groupindex == {"a1": 1, "c0": 2}
+
+
+@given(text=st.lists(st.sampled_from([b"\\", b'"', b"a", b"\\\\", b'\\"', b"\\n"]), max_size=12).map(b"".join))
+def test_hidden_quotes_come_back(text: bytes) -> None:
+    covered = hidden(text)
+    assert covered is not None
+    assert len(covered) == len(text)
+    assert restored(covered) == text
+
+
+@given(value=texts)
+def test_all_quotes_left_by_hiding_are_edges_of_strings(value: str) -> None:
+    covered = hidden(json.dumps([value, value]).encode())
+    assert covered is not None
+    assert covered.count(b'"') == 4
+
+
+def test_bytes_used_for_hiding_are_left_alone() -> None:
+    assert hidden(b'"\\n\xff"') is None
+    assert hidden(b'"\\n\xfe"') is None
+    assert hidden(b'"\xff"') == b'"\xff"'
+
+
+def test_sound_text_is_not_mended() -> None:
+    text = b'{"a":"\\ud83d\\ude00"}\n{"a":"\\\\ud83d"}\n'
+    assert mended(text) == (text, 0)
+    assert mended(text + rb'"\udddd"') == (text + rb'"\ufffd"', 1)
 
 
 half_strings = st.lists(st.sampled_from(["\ud83d", "\ude00", "a", "\\", "\\ud83d", "u", "\n"]), max_size=7).map("".join)

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from app.errors import ObjectMissingError, StorageError
 from app.storage.columns import ColumnScanner
 from app.storage.formats import Compression, Format, Rendered, render, scan_columns
 from app.storage.gzip_member import one_member
+from app.storage.lines import small_blocks
 from app.storage.segments import SegmentBuilder
 from tests.fakes.memory_store import MemoryStore
 
@@ -191,3 +193,17 @@ def test_no_chunk_grows_with_the_number_of_records() -> None:
             sizes = [len(chunk) for chunk in render(store, [segment], fmt, compress).chunks]
             assert max(sizes) <= 1_100_000
             assert sum(sizes) > 2_000_000
+
+
+@given(
+    data=st.lists(st.sampled_from([b"a", b"bc", b"\n"]), max_size=40).map(lambda parts: b"".join([*parts, b"\n"])),
+    cuts=st.lists(st.integers(0, 80), max_size=5).map(sorted),
+    block_bytes=st.integers(1, 20),
+)
+def test_blocks_of_whole_lines_are_cut_at_their_size(data: bytes, cuts: list[int], block_bytes: int) -> None:
+    pieces = [data[start:end] for start, end in pairwise([0, *cuts, len(data)])]
+    blocks = list(small_blocks(pieces, block_bytes))
+    assert b"".join(blocks) == data
+    assert all(block.endswith(b"\n") and b"\n" not in block[block_bytes - 1 : -1] for block in blocks)
+    with pytest.raises(StorageError, match="no newline"):
+        list(small_blocks([*pieces, b"x"], block_bytes))
