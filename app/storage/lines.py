@@ -30,7 +30,8 @@ def small_blocks(pieces: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
     for piece in pieces:
         start, last = 0, piece.rfind(b"\n") + 1
         while start < last:
-            end = piece.find(b"\n", min(start + block_bytes, last) - 1) + 1
+            wanted = max(block_bytes - sum(map(len, kept)), 1)
+            end = piece.find(b"\n", min(start + wanted, last) - 1) + 1
             yield b"".join((*kept, piece[start:end])) if kept else piece[start:end]
             kept = []
             start = end
