@@ -122,13 +122,21 @@ class Standing:
     """What a holder learns with each sign of life."""
 
     is_cancelled: bool
-    others_wait: bool
+    slots_per_slice: float | None
+    """Slots at work for each slice that wants one, those that have one counted; None while nobody waits."""
 
 
-_OTHERS_WAIT = (
-    "exists (select 1 from slices other where other.next_run_at <= now() and other.lease_expires_at is null"
-    " and other.id <> %(slice)s)"
+# Counted only where somebody waits, and no further than makes a difference.
+_WAITING = (
+    "select 1 from slices other where other.next_run_at <= now() and other.lease_expires_at is null"
+    " and other.id <> %(slice)s"
 )
+_SLOTS_PER_SLICE = f"""
+  case when exists ({_WAITING}) then (
+    select held.n::float8 / (held.n + (select count(*) from ({_WAITING} limit 1000) as waiting))
+    from (select greatest(1, count(*)) as n from slices where lease_expires_at > now()) as held
+  ) end as slots_per_slice
+"""
 
 
 def renew(conn: Connection, slice_id: int, claim_number: int, *, lease_s: float) -> Standing | None:
@@ -136,14 +144,14 @@ def renew(conn: Connection, slice_id: int, claim_number: int, *, lease_s: float)
     row = conn.execute(
         "update slices set lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s) from jobs"
         " where slices.id = %(slice)s and slices.claim = %(claim)s and slices.lease_expires_at is not null"
-        f" and jobs.id = slices.job_id returning jobs.status, {_OTHERS_WAIT} as others_wait",
+        f" and jobs.id = slices.job_id returning jobs.status, {_SLOTS_PER_SLICE}",
         {"slice": slice_id, "claim": claim_number, "lease": lease_s},
     ).fetchone()
     return None if row is None else _standing_from(row)
 
 
 def _standing_from(row: Row) -> Standing:
-    return Standing(row["status"] == JobStatus.CANCELLATION_PENDING, row["others_wait"])
+    return Standing(row["status"] == JobStatus.CANCELLATION_PENDING, row["slots_per_slice"])
 
 
 @dataclass(frozen=True)
@@ -185,7 +193,7 @@ with moved as (
     status = case when status in ('CREATED', 'STARTED') then 'RUNNING' else status end
   from moved where jobs.id = moved.job_id returning jobs.status
 )
-select job.status, {_OTHERS_WAIT} as others_wait from job
+select job.status, {_SLOTS_PER_SLICE} from job
 """
 
 
@@ -312,10 +320,7 @@ with mine as (
 
 
 def hand_back(conn: Connection, slice_id: int, claim_number: int, back: HandBack) -> bool:
-    """Let go politely; reserved calls that were surely not made are given back. False when the claim was lost.
-
-    Not inside a transaction.
-    """
+    """Let go politely, outside of transactions; calls surely not made are given back. False: the claim was lost."""
     row = conn.execute(
         _HAND_BACK,
         {

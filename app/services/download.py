@@ -42,9 +42,6 @@ from app.services.plan import InstanceGoneError, Plan, load_plan
 
 log = structlog.get_logger()
 
-_SHARED_LEG_S = 2.0
-"""How long a leg lasts while other slices wait for a slot."""
-
 _QUICK_S = 0.01
 """A vendor that takes longer leaves time to wait for the store, and may take so long that waiting is the safer way."""
 
@@ -202,8 +199,7 @@ class Leg:
 
     def _is_leg_over(self) -> bool:
         lasted_s = time.monotonic() - self._began_at
-        share_s = min(_SHARED_LEG_S, self._ctx.settings.leg_s)
-        return self._lease.is_stopping or lasted_s >= (share_s if self._lease.others_wait else self._ctx.settings.leg_s)
+        return self._lease.is_stopping or lasted_s >= min(self._lease.turn_s, self._ctx.settings.leg_s)
 
     def _take_page(self, position: Position) -> bool:
         try:

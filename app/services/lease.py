@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,6 +11,7 @@ from app.db import slices
 from app.db.pool import Connection, Database
 from app.db.slices import Claim, Standing
 from app.domain.jobs import JobStatus
+from app.domain.turns import turn_s
 from app.errors import DatabaseUnavailableError, LostClaimError
 
 _LOOK_S = 2.0
@@ -43,7 +45,8 @@ class Lease:
         self._ends_at = 0.0
         self.checkpoint = claim.checkpoint
         """Statements of holders that stand. Each carries this number, so that a repeated one does nothing twice."""
-        self.others_wait = False
+        self.turn_s = math.inf
+        """How long a leg may last, since others wait for its slot."""
         self.is_cancelled = claim.job_status is JobStatus.CANCELLATION_PENDING
         self.is_lost = False
         self.extend_from(claimed_at)
@@ -59,8 +62,13 @@ class Lease:
             self.is_lost = True
             raise LostClaimError(f"Claim {self._claim.number} on slice {self._claim.slice_id} is no longer ours.")
         self.extend_from(asked_at)
-        self.others_wait = standing.others_wait
+        self.turn_s = math.inf if standing.slots_per_slice is None else turn_s(standing.slots_per_slice)
         self.is_cancelled = self.is_cancelled or standing.is_cancelled
+
+    @property
+    def others_wait(self) -> bool:
+        """Whether other slices were waiting for a slot when this one was last heard of."""
+        return self.turn_s < math.inf
 
     @property
     def remaining_s(self) -> float:

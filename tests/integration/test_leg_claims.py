@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from structlog.testing import capture_logs
 
+from app.db import slices
 from app.domain.jobs import JobStatus, StopReason
 from app.enqueue import TaskName
 from app.errors import StorageError, StorageFullError, StorageUnavailableError
@@ -43,13 +44,31 @@ def test_a_leg_that_is_over_hints_at_the_next_one(make_engine: MakeEngine) -> No
 
 
 def test_a_leg_leaves_its_slot_to_others_that_wait(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.services.download._SHARED_LEG_S", 0.0)
+    monkeypatch.setattr("app.services.lease.turn_s", lambda _: 0.0)
     engine = make_engine()
     engine.vendor.serve(57)
     first, _second = engine.submit(), engine.submit()
     engine.leg(first)
     assert engine.job(first).record_count == 10, "the first checkpoint tells that others wait"
     assert engine.hints.take() == [], "the sweeper says whose turn it is"
+
+
+def test_a_sign_of_life_tells_how_many_share_the_slots(engine: Engine) -> None:
+    held = [engine.slice_of(engine.submit()) for _ in range(2)]
+    with engine.plain_db.connection() as conn:
+        claims = [slices.claim(conn, each, worker_id=None, lease_s=30) for each in held]
+
+        def shared() -> float | None:
+            assert claims[0] is not None
+            standing = slices.renew(conn, held[0], claims[0].number, lease_s=30)
+            assert standing is not None
+            return standing.slots_per_slice
+
+        assert shared() is None, "nobody waits"
+        waiting = [engine.submit() for _ in range(3)]
+        assert shared() == 2 / 5
+        engine.execute("update slices set next_run_at = now() + interval '1 h' where job_id = %s", waiting[0])
+        assert shared() == 2 / 4, "what is not due does not wait for a slot"
 
 
 def test_a_broker_that_is_down_does_not_matter_to_a_leg(make_engine: MakeEngine) -> None:
