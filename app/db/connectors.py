@@ -138,13 +138,16 @@ class Pin:
     digest: str
     is_disabled: bool
     """The instance takes no jobs at the moment."""
+    job_number: int
+    """Drawn along with it: what the id of the new job is made of."""
 
 
 def find_pin(conn: Connection, organisation_id: int, instance_id: int) -> Pin:
     """What a job of this tenant's instance would pin now. Raises NotFoundError."""
     row = conn.execute(
         "select instances.connector_id, newest.id as revision_id, newest.digest,"
-        " instances.disabled_at is not null as is_disabled from instances join lateral (select id, digest"
+        " instances.disabled_at is not null as is_disabled, nextval('job_numbers')::int as job_number"
+        " from instances join lateral (select id, digest"
         " from connector_revisions where connector_id = instances.connector_id order by revision desc limit 1)"
         " as newest on true where instances.id = %s and instances.organisation_id = %s"
         " and instances.deleted_at is null",

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from psycopg.rows import tuple_row
 
 from app.db.pool import Connection, Row, as_json
-from app.domain.ids import scatter
 from app.domain.jobs import FileFormat, JobStatus, StopReason
 from app.errors import NotFoundError
 
@@ -70,6 +69,7 @@ class Job:
 class NewJob:
     """What a submission stores: the job, the budgets of its first run (None: no ceiling), the size of its pages."""
 
+    id: int
     organisation_id: int
     user_id: int | None
     instance_id: int
@@ -99,14 +99,10 @@ select id, 1, organisation_id, instance_id, %(page_size)s, now() from job
 """
 
 
-def insert(conn: Connection, new: NewJob, *, id_key: str) -> int:
-    """Store a job in state CREATED with its first run and slice, due at once, in one statement. Returns its id."""
-    number = conn.execute("select nextval('job_numbers')::int as number").fetchone()
-    assert number is not None
-    job_id = scatter(id_key, "job", number["number"])
+def insert(conn: Connection, new: NewJob) -> None:
+    """Store a job in state CREATED with its first run and slice, due at once, in one statement."""
     values = {spec.name: getattr(new, spec.name) for spec in fields(new)}
-    conn.execute(_INSERT, values | {"id": job_id, "criteria": as_json(new.criteria)})
-    return job_id
+    conn.execute(_INSERT, values | {"criteria": as_json(new.criteria)})
 
 
 def get(conn: Connection, organisation_id: int, instance_id: int | None, job_id: int, *, lock: bool = False) -> Job:

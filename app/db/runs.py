@@ -38,17 +38,6 @@ def insert(conn: Connection, job_id: int, number: int, *, api_limit: int | None,
     )
 
 
-def get(conn: Connection, job_id: int, number: int) -> Run:
-    """The run's budgets as committed."""
-    row = conn.execute(
-        "select job_id, number, api_limit, record_limit, calls_reserved, record_count from runs"
-        " where job_id = %s and number = %s",
-        (job_id, number),
-    ).fetchone()
-    assert row is not None
-    return Run(**row)
-
-
 def finish(conn: Connection, job_id: int, number: int, status: JobStatus, reason: StopReason) -> None:
     """Close the run."""
     conn.execute(

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.connectors.client import VendorClient
-from app.db import connectors, instances, jobs, runs
+from app.db import plans
 from app.db.jobs import Job
+from app.db.plans import Footing
+from app.db.pool import Connection
 from app.db.runs import Run
 from app.db.slices import Claim
 from app.domain.criteria import DownloadCriteria
-from app.errors import HaulageError, NotFoundError
+from app.errors import HaulageError
 from app.services.context import Context
-from app.services.elements import connector_of
+from app.services.elements import pinned_connector
 
 
 class InstanceGoneError(HaulageError):
@@ -33,32 +35,28 @@ class Plan:
 
         Raises InstanceGoneError, DatabaseUnavailableError.
         """
-        self.client = _client(ctx, self.job)
+        with ctx.db.connection() as conn:
+            self.client = _client(ctx, conn, plans.find(conn, self.job.id, self.run.number))
 
 
 def load_plan(ctx: Context, claim: Claim) -> Plan:
     """Raises InstanceGoneError, ConfigError, DatabaseUnavailableError."""
     with ctx.db.connection() as conn:
-        job = jobs.get_for_worker(conn, claim.job_id)
-        run = runs.get(conn, claim.job_id, claim.run_number)
-    criteria = DownloadCriteria.from_echo(job.criteria)
-    return Plan(job, run, criteria.query, _client(ctx, job))
+        found = plans.find(conn, claim.job_id, claim.run_number)
+        client = _client(ctx, conn, found)
+    return Plan(found.job, found.run, DownloadCriteria.from_echo(found.job.criteria).query, client)
 
 
-def _client(ctx: Context, job: Job) -> VendorClient:
-    with ctx.db.connection() as conn:
-        try:
-            instance = instances.get(conn, job.organisation_id, job.instance_id)
-        except NotFoundError as error:
-            raise InstanceGoneError("The instance of this job was deleted.") from error
-        if instance.disabled_at is not None:
-            raise InstanceGoneError("The instance of this job is disabled.")
-        revision = connectors.get_revision(conn, job.connector_revision_id)
-    secrets = ctx.vault.open(job.organisation_id, instance.id, instance.secrets)
+def _client(ctx: Context, conn: Connection, found: Footing) -> VendorClient:
+    if found.is_deleted:
+        raise InstanceGoneError("The instance of this job was deleted.")
+    if found.is_disabled:
+        raise InstanceGoneError("The instance of this job is disabled.")
+    job = found.job
     return VendorClient(
-        connector_of(revision.id, revision.digest, revision.document),
+        pinned_connector(conn, job.connector_revision_id, found.digest),
         job.object_name,
-        instance.configuration,
-        secrets,
+        found.configuration,
+        ctx.vault.open(job.organisation_id, job.instance_id, found.secrets),
         ctx.http,
     )

@@ -11,6 +11,7 @@ from app.db import connectors, idempotency, jobs, notices
 from app.db.jobs import NewJob
 from app.db.pool import Connection
 from app.domain.criteria import DownloadCriteria
+from app.domain.ids import scatter
 from app.domain.jobs import JobStatus
 from app.domain.status_document import submission_document
 from app.errors import ConflictError, DatabaseUnavailableError, UnauthorizedError
@@ -71,6 +72,7 @@ def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, cri
     wanted = find_object(pinned_connector(conn, pin.revision_id, pin.digest), criteria.object_name)
     check_query(wanted, criteria.query)
     new = NewJob(
+        id=scatter(ctx.settings.id_key, "job", pin.job_number),
         organisation_id=caller.organisation_id,
         user_id=caller.user_id,
         instance_id=instance_id,
@@ -84,4 +86,5 @@ def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, cri
         record_limit=criteria.limit,
         page_size=planned_page_size(wanted, criteria.page_size, default=ctx.settings.page_size),
     )
-    return Submission(jobs.insert(conn, new, id_key=ctx.settings.id_key), instance_id)
+    jobs.insert(conn, new)
+    return Submission(new.id, instance_id)

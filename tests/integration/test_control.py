@@ -104,10 +104,10 @@ def submission_steps(engine: Engine) -> list[str]:
     return list(engine.steps.names)
 
 
-def test_a_submission_takes_three_statements_and_wakes_the_sweeper_behind_them(engine: Engine) -> None:
+def test_a_submission_takes_two_statements_and_wakes_the_sweeper_behind_them(engine: Engine) -> None:
     names = [name.removeprefix("before ") for name in submission_steps(engine) if name.startswith("before ")]
     wake = "select set_config('synchronous_commit',"
-    assert names == ["select instances.connector_id,", "select nextval('job_numbers')::int", "with job", wake]
+    assert names == ["select instances.connector_id,", "with job", wake]
 
 
 def test_a_submission_is_whole_or_not_there_wherever_its_connection_dies(engine: Engine) -> None:

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.db import jobs, runs, slices
+from app.db import jobs, plans, slices
 from app.db.pool import Connection
 from app.db.slices import HandBack, Position, Progress, Standing
 from app.domain.jobs import JobStatus, StopReason
@@ -130,7 +130,7 @@ class EngineMachine(RuleBasedStateMachine):
     def claim(self, model: ModelJob, is_at_work: bool) -> object:
         with self.engine.plain_db.connection() as conn:
             claim = slices.claim(conn, model.slice_id, worker_id=None, lease_s=600)
-            run = runs.get(conn, model.id, model.run)
+            run = plans.find(conn, model.id, model.run).run
         assert (claim is not None) == model.can_claim()
         if claim is None:
             return multiple()
