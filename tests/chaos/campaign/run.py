@@ -62,7 +62,10 @@ def _fight(phase: Phase, stack: Stack, result: PhaseResult, seed: int) -> None:
     )
     try:
         _start(phase, arena)
-        _strike(phase, arena)
+        try:
+            _strike(phase, arena)
+        except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - what became of the records is told all the same
+            result.problems.append(f"{type(error).__name__}: {error}")
         _settle(phase, arena, result)
     finally:
         workload.stop()
@@ -98,7 +101,7 @@ def _settle(phase: Phase, arena: Arena, result: PhaseResult) -> None:
     try:
         arena.stack.wait_until_quiet(_QUIET_S)
     except pytest.fail.Exception as error:
-        result.problems.append(str(error))  # and what became of the records is told all the same
+        result.problems.append(str(error))  # and the audit tells what it did
     result.audit = arena.stack.take_stock(list(arena.workload.jobs.values()))
     result.problems += result.audit.problems
     result.problems += phase.check(arena, result.audit)
