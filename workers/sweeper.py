@@ -85,9 +85,8 @@ class Sweeper:
         done = sweep(self._ctx)
         retention.sweep_files(self._ctx)
         retention.sweep_orphans(self._ctx)
-        if now - self._forgot_at > _FORGET_S:
+        if now - self._forgot_at > _FORGET_S and not retention.forget_rows(self._ctx):
             self._forgot_at = now
-            retention.forget_rows(self._ctx)
         if done.ended or done.expired:
             log.info("sweep.done", ended=done.ended, expired=done.expired)
         return done

@@ -304,10 +304,10 @@ def mark_files_deleted(conn: Connection, job_id: int) -> None:
 
 
 def forget(conn: Connection, *, older_than_s: float, limit: int) -> int:
-    """Delete rows of jobs that ended long ago and whose files are gone. Returns how many."""
+    """Delete rows of jobs that ended long ago and whose objects are all gone. Returns how many."""
     return conn.execute(
         "delete from jobs where id in (select id from jobs where files_deleted_at is not null"
-        " and finished_at < now() - make_interval(secs => %s) limit %s)",
+        " and sweep_orphans_at is null and finished_at < now() - make_interval(secs => %s) limit %s)",
         (older_than_s, limit),
     ).rowcount
 

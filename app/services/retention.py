@@ -12,6 +12,7 @@ from app.services.context import Context
 log = structlog.get_logger()
 
 _BATCH = 100
+_ROW_BATCH = 1000
 _PAUSE_S = 60.0
 
 
@@ -57,12 +58,15 @@ def _sweep_orphans_of(ctx: Context, job_id: int) -> int:
     with ctx.db.connection() as conn:
         writing = segments.find_claims(conn, job_id)
         rows = segments.find_keys(conn, job_id)
+        job = jobs.get_for_worker(conn, job_id)
     orphans = [key for key in objects if key not in rows and not _may_be_committed(key, writing)]
     remains = [name for name, key in unfinished.items() if not _may_be_committed(key, writing)]
     for key in orphans:
         ctx.store.delete(key)
     for name in remains:
         ctx.store.discard(name)
+    if job.files_deleted_at is not None and not writing:
+        ctx.store.delete_prefix(job_prefix(job_id))  # the folders: a run will never begin in them again
     return len(orphans) + len(remains)
 
 
@@ -74,9 +78,10 @@ def _may_be_committed(key: str, writing: dict[tuple[int, int], int]) -> bool:
     return parts.claim >= writing.get((parts.run_number, parts.slice_number), parts.claim + 1)
 
 
-def forget_rows(ctx: Context) -> None:
-    """Remove rows of jobs, submissions and processes that are long over."""
+def forget_rows(ctx: Context) -> bool:
+    """Remove rows of jobs, submissions and processes that are long over. True where more of them are left."""
     with ctx.db.connection() as conn:
-        jobs.forget(conn, older_than_s=ctx.settings.row_retention_s, limit=_BATCH)
-        idempotency.delete_expired(conn, _BATCH)
+        forgotten = jobs.forget(conn, older_than_s=ctx.settings.row_retention_s, limit=_ROW_BATCH)
+        expired = idempotency.delete_expired(conn, _ROW_BATCH)
         workers.forget_stopped(conn)
+    return _ROW_BATCH in {forgotten, expired}

@@ -1,6 +1,9 @@
 """What is removed by itself: files past their time, objects that never counted, rows that nobody needs."""
 
 from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +15,9 @@ from app.domain.segments import Segment, segment_key
 from app.errors import GoneError, StorageError, StorageUnavailableError
 from app.services import control, retention
 from app.services.submit import submit_download
+from app.storage.files import FileStore
 from tests.fakes.engine import Engine, assert_exact
+from workers.sweeper import Sweeper
 
 
 def finished(engine: Engine, count: int = 25, limit: int | None = None) -> int:
@@ -60,6 +65,34 @@ def test_files_go_after_the_retention_and_the_row_stays(engine: Engine) -> None:
         control.restart(engine.ctx, engine.tenant.caller, job_id)
     assert_exact(engine, kept)
     assert retention.sweep_files(engine.ctx) == 0
+
+
+def test_no_folder_of_a_job_stays_behind_its_files(engine: Engine, tmp_path: Path) -> None:
+    """One more for each job, for ever, would use up the disk's inodes."""
+    files = FileStore(tmp_path / "store")
+    engine.ctx = replace(engine.ctx, store=files)
+    gone, kept = finished(engine), finished(engine)
+    engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", gone)
+
+    retention.sweep_files(engine.ctx)
+    retention.sweep_orphans(engine.ctx)
+
+    assert [path.name for path in (files.root / "jobs").iterdir()] == [str(kept)]
+
+
+def test_folders_stay_while_somebody_may_still_write(engine: Engine, tmp_path: Path) -> None:
+    """A run may go on in them: its next segment would find no folder."""
+    files = FileStore(tmp_path / "store")
+    engine.ctx = replace(engine.ctx, store=files)
+    job_id = engine.submit()
+    first = hold(engine, job_id)
+    store(engine, first)
+    engine.lose_holder(job_id)
+    hold(engine, job_id)
+
+    assert look(engine, job_id) == 1, "the first holder's object"
+
+    assert [path.name for path in (files.root / "jobs").iterdir()] == [str(job_id)]
 
 
 def test_a_restart_keeps_the_files_that_were_about_to_go(engine: Engine) -> None:
@@ -193,9 +226,10 @@ def test_a_deletion_that_fails_half_way_is_finished_by_the_sweep(
     def fail(_: str) -> None:
         raise StorageError("no permission to delete a folder")
 
-    monkeypatch.setattr(engine.ctx.store, "delete_prefix", fail)
-    with pytest.raises(StorageError):
-        control.delete_files(engine.ctx, engine.tenant.caller, job_id)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.ctx.store, "delete_prefix", fail)
+        with pytest.raises(StorageError):
+            control.delete_files(engine.ctx, engine.tenant.caller, job_id)
     assert engine.segments(job_id) == []
     assert retention.sweep_orphans(engine.ctx) > 0
     assert engine.objects(job_id) == set()
@@ -227,7 +261,7 @@ def test_rows_are_forgotten_long_after_their_files(engine: Engine) -> None:
         here = workers.register(conn, name="here", slots=1, version="1")
     engine.execute("update workers set stopped_at = now() - interval '2 days' where id = %s", gone)
 
-    retention.forget_rows(engine.ctx)
+    assert not retention.forget_rows(engine.ctx), "nothing more is left"
 
     assert engine.rows("select id from jobs where id = %s", old) == []
     assert engine.rows("select 1 from segments where job_id = %s", old) == []
@@ -236,3 +270,34 @@ def test_rows_are_forgotten_long_after_their_files(engine: Engine) -> None:
     with engine.plain_db.transaction() as conn:
         again = idempotency.claim(conn, engine.tenant.organisation_id, "k", "another")
     assert isinstance(again, idempotency.Claimed)
+
+
+def test_a_row_stays_until_its_objects_are_gone(engine: Engine) -> None:
+    """Nobody would look for them afterwards."""
+    job_id = finished(engine)
+    engine.execute(
+        "update jobs set files_deleted_at = now(), finished_at = now() - interval '91 days',"
+        " sweep_orphans_at = now() + interval '1 minute' where id = %s",
+        job_id,
+    )
+    retention.forget_rows(engine.ctx)
+    assert engine.rows("select id from jobs where id = %s", job_id) != []
+
+    look(engine, job_id)
+    retention.forget_rows(engine.ctx)
+    assert engine.rows("select id from jobs where id = %s", job_id) == []
+
+
+def test_more_rows_than_a_pass_takes_do_not_wait_for_a_minute(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a day could bring more of them than it removes."""
+    monkeypatch.setattr(retention, "_ROW_BATCH", 2)
+    for _ in range(3):
+        finished(engine)
+    engine.execute("update jobs set files_deleted_at = now(), finished_at = now() - interval '91 days'")
+    sweeper = Sweeper(engine.ctx)
+    with closing(engine.ctx.db.dedicated()) as sweeper._conn:
+        for left in (1, 0, 0):
+            sweeper._swept_at = float("-inf")  # a pass would otherwise wait for its second
+            sweeper._pass()
+            assert len(engine.rows("select id from jobs")) == left
+    assert sweeper._forgot_at > 0, "nothing was left, so it waits now"
