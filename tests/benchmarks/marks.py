@@ -98,6 +98,9 @@ MARKS: tuple[Mark, ...] = (
     Mark("soak", "soak.files", "the same: open files growth", "lower", 5, None, "%"),
     Mark("soak", "soak.connections", "the same: database connections growth", "lower", 5, None, "%"),
     Mark("soak", "soak.dead", "the same: dead tuples growth", "lower", 100, None, "%"),
+    Mark("soak", "soak.tables", "the same: size of the tables, growth", "lower", 20, None, "%"),
+    Mark("soak", "soak.broker", "the same: broker's memory growth", "lower", 20, None, "%"),
+    Mark("soak", "soak.storage", "the same: objects, leftovers and folders, growth", "lower", 50, None, "%"),
 )
 
 

@@ -1,91 +1,169 @@
-"""Half an hour of work with a kill every 30 s: nothing may grow."""
+"""Half an hour of steady work with a kill every 30 s: nothing may grow, and every job is delivered whole.
 
-import itertools
-import statistics
+Jobs come and end all the time, their status is asked for, every result is fetched and checked, plain or packed, every
+end is called back, and retention removes files and rows. Of two workers one is killed, again and again, with what it
+holds; the other one lives through it all, so that what it leaks can be seen.
+"""
+
+import gzip
 import time
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from tests.benchmarks import processes
 from tests.benchmarks.bench import Bench
-from tests.benchmarks.processes import MB
+from tests.benchmarks.checked import check_ids, ids_of_lines
+from tests.benchmarks.gauges import Gauges, Growth, Sample, growths
 from tests.benchmarks.product import ProductUnderTest
-from tests.benchmarks.race import check_served
+from tests.fixtures.receiver import Receiver
+from tests.fixtures.waiting import wait_until
 
-_MINUTES, _KILL_EVERY_S, _AT_ONCE = 30, 30, 6
-_RECORDS = 100_000
+_MINUTES, _KILL_EVERY_S, _SAMPLE_EVERY_S, _TICK_S = 30, 30, 5, 0.5
+_WARM_UP = 0.2
+"""Of the time; by its end rows and files go as fast as they come."""
+
+_SIZES = (20_000, 20_000, 20_000, 20_000, 2_000, 2_000, 2_000, 2_000)
+"""Records of the jobs that run at any time: those of 2,000 end about twice a second."""
+
+_SETTINGS = {
+    "HAULAGE_RETENTION_S": "20",
+    "HAULAGE_ROW_RETENTION_S": "60",
+}
 
 
 def run(bench: Bench) -> None:
-    bench.vendor.pages.make_cursor(_RECORDS, 200)
-    url = bench.vendor.url("slow50", _RECORDS)
-    with ProductUnderTest(bench.folder) as under_test:
-        under_test.use_worker(count=2)
-        under_test.warm_up(url, 200)
-        samples, finished = _work(bench, under_test, url)
-        for job in finished[:: max(1, len(finished) // 20)]:
-            check_served(under_test, url, job, _RECORDS)
-        _keep(bench, samples, finished)
+    for count in set(_SIZES):
+        bench.vendor.pages.make_cursor(count, 200)
+    receiver = Receiver()
+    receiver.start()
+    try:
+        with ProductUnderTest(bench.folder, settings=_SETTINGS) as under_test:
+            under_test.use_worker(count=2)
+            samples, work = _soak(bench, under_test, receiver)
+            _keep(bench, samples, work)
+    finally:
+        receiver.stop()
 
 
-def _work(bench: Bench, under_test: ProductUnderTest, url: str) -> tuple[list[dict[str, float]], list[int]]:
-    """Keep jobs running and kill one of two workers now and then. Samples, and the jobs that finished."""
-    ends_at = time.monotonic() + _MINUTES * 60 * bench.scale
-    kill_at = time.monotonic() + _KILL_EVERY_S
-    running: set[int] = set()
-    finished: list[int] = []
-    samples: list[dict[str, float]] = []
-    for tick in itertools.count():
-        ended = _ended(under_test, running)
-        finished += ended
-        running -= set(ended)
-        is_over = time.monotonic() >= ends_at
-        if is_over and not running:
-            return samples, finished
-        while not is_over and len(running) < _AT_ONCE:
-            running.add(under_test.submit(url, pageSize=200))
-        if time.monotonic() >= kill_at and not is_over:
-            kill_at += _KILL_EVERY_S
-            # The first worker lives through it all, so that its memory and files can be told.
+@dataclass
+class _Work:
+    """Jobs on their way, and what became of them."""
+
+    bench: Bench
+    under_test: ProductUnderTest
+    receiver: Receiver
+    running: dict[int, int] = field(default_factory=dict)
+    """Job -> records wanted."""
+    finished: list[int] = field(default_factory=list)
+    kill_count: int = 0
+
+    def url(self, count: int) -> str:
+        return self.bench.vendor.url("slow50", count)
+
+    def fill_up(self) -> None:
+        """Submit until as many of each size run as should."""
+        wanted = list(_SIZES)
+        for count in self.running.values():
+            wanted.remove(count)
+        for count in wanted:
+            criteria = {"pageSize": 200, "notificationUrl": self.receiver.url}
+            self.running[self.under_test.submit(self.url(count), **criteria)] = count
+
+    def take_ended(self) -> None:
+        """Fetch and check the results of jobs that ended. Raises RuntimeError for one that did not complete."""
+        query = "select id, status, error from jobs where id = any(%s) and finished_at is not null"
+        for row in self.under_test.rows(query, list(self.running)):
+            if row["status"] != "COMPLETED":
+                raise RuntimeError(f"job {row['id']} ended {row['status']}: {row['error']}")
+            self._check(row["id"], self.running.pop(row["id"]))
+            self.finished.append(row["id"])
+
+    def _check(self, job: int, count: int) -> None:
+        packed = job % 2 == 0
+        content = b"".join(self.under_test.served(self.url(count), job, packed=packed))
+        lines = (gzip.decompress(content) if packed else content).splitlines()
+        check_ids(list(ids_of_lines(lines)), count, f"the served file of job {job}")
+
+    def ask(self) -> None:
+        """As their owners do while they wait."""
+        for job, count in self.running.items():
+            self.under_test.call("GET", f"/bulk/{job}/status", self.under_test.connect(self.url(count)))
+
+    def called_back(self) -> set[int]:
+        """Jobs whose end the receiver has heard of."""
+        return {int(call.document["id"]) for call in list(self.receiver.calls)}
+
+
+def _soak(bench: Bench, under_test: ProductUnderTest, receiver: Receiver) -> tuple[list[Sample], _Work]:
+    """Samples of the time after the warm-up, and the work that was done."""
+    work = _Work(bench, under_test, receiver)
+    lasts_s = _MINUTES * 60 * bench.scale
+    for count in set(_SIZES):
+        under_test.warm_up(work.url(count), 200)
+    gauges = Gauges(under_test)
+    began_at = time.monotonic()
+    samples = []
+    for lasted_s, is_sample_due in _ticks(began_at, lasts_s):
+        work.take_ended()
+        work.fill_up()
+        work.ask()
+        if lasted_s >= _KILL_EVERY_S * (work.kill_count + 1):
             under_test.replace_killed(1)
-        if tick % 10 == 0:
-            samples.append(_sample(under_test))
-        time.sleep(1)
-    raise AssertionError
+            work.kill_count += 1
+        if is_sample_due and lasted_s >= _WARM_UP * lasts_s:
+            samples.append(gauges.sample())
+    _drain(work)
+    return samples, work
 
 
-def _ended(under_test: ProductUnderTest, running: set[int]) -> list[int]:
-    rows = under_test.rows("select id, status from jobs where id = any(%s) and finished_at is not null", list(running))
-    for row in rows:
-        if row["status"] != "COMPLETED":
-            raise RuntimeError(f"job {row['id']} ended {row['status']}")
-    return [row["id"] for row in rows]
+def _ticks(began_at: float, lasts_s: float) -> Iterator[tuple[float, bool]]:
+    """Seconds since the beginning, and whether a sample is due."""
+    sampled_at = 0.0
+    while (lasted_s := time.monotonic() - began_at) < lasts_s:
+        is_due = lasted_s - sampled_at >= _SAMPLE_EVERY_S
+        sampled_at = lasted_s if is_due else sampled_at
+        yield lasted_s, is_due
+        time.sleep(_TICK_S)
 
 
-def _sample(under_test: ProductUnderTest) -> dict[str, float]:
-    lasting = [*under_test.groups["web"], *under_test.groups["sweeper"], *under_test.groups["callbacks"]]
-    roots = [*lasting, under_test.workers[0].pid]
-    tables = under_test.rows("select sum(n_dead_tup)::float8 as dead from pg_stat_user_tables")[0]
-    connections = under_test.rows("select count(*)::float8 as n from pg_stat_activity where datname is not null")[0]
-    return {
-        "rss": sum(processes.rss_bytes(pid) for pid in processes.tree(roots)) / MB,
-        "files": float(processes.open_file_count(roots)),
-        "connections": connections["n"],
-        "dead": tables["dead"] or 0.0,
-    }
+def _drain(work: _Work) -> None:
+    """Nothing new; what runs must end, and every end must be called back."""
+
+    def is_over() -> bool:
+        work.take_ended()
+        return not work.running
+
+    wait_until(is_over, "the last jobs to end", 120)
+    wait_until(lambda: set(work.finished) <= work.called_back(), "the last callbacks", 120)
 
 
-def _keep(bench: Bench, samples: list[dict[str, float]], finished: list[int]) -> None:
-    """Growth: the last third of the time against the first."""
-    third = max(1, len(samples) // 3)
+def _keep(bench: Bench, samples: list[Sample], work: _Work) -> None:
+    found = growths(samples)
+    for growth in found.values():
+        bench.say(f"  {growth.name}: {growth.first:.1f} -> {growth.last:.1f} ({growth.percent:+.1f} %)")
 
-    def ends(name: str) -> tuple[float, float]:
-        values = [sample[name] for sample in samples]
-        return statistics.median(values[:third]), statistics.median(values[-third:])
+    def worst(*names: str) -> Growth:
+        chosen = [growth for name, growth in found.items() if name.startswith(names)]
+        return max(chosen, key=lambda growth: growth.percent)
 
-    first: dict[str, Any] = {name: ends(name) for name in samples[0]}
-    measures = {f"soak.{name}": [100 * (last / max(begin, 1) - 1)] for name, (begin, last) in first.items()}
-    note = f"{len(finished)} jobs finished. First and last third of the time: " + ", ".join(
-        f"{name} {begin:.0f} and {last:.0f}" for name, (begin, last) in first.items()
+    rss, files = worst("rss "), worst("files ")
+    note = (
+        f"{len(work.finished)} jobs finished, fetched, checked and called back; {work.kill_count} kills. First and last"
+        f" third after the warm-up; fastest growing: {_shown(rss)}, {_shown(files)}; {_shown(found['connections'])},"
+        f" {_shown(found['dead rows'])}, {_shown(found['tables MB'])}, {_shown(found['broker MB'])},"
+        f" {_shown(found['objects'])}, {_shown(found['folders'])}."
     )
     bench.say(note)
+    measures = {
+        "soak.rss": [rss.percent],
+        "soak.files": [files.percent],
+        "soak.connections": [found["connections"].percent],
+        "soak.dead": [found["dead rows"].percent],
+        "soak.tables": [found["tables MB"].percent],
+        "soak.broker": [found["broker MB"].percent],
+        "soak.storage": [worst("objects", "unfinished", "folders").percent],
+    }
     bench.results.add("soak", measures, title="Soak", note=note, samples=samples)
+
+
+def _shown(growth: Growth) -> str:
+    return f"{growth.name} {growth.first:.0f} -> {growth.last:.0f}"
