@@ -12,6 +12,7 @@ from tests.benchmarks import (
     many_jobs,
     memory,
     peers_environment,
+    pools,
     results,
     serving,
     soak,
@@ -26,11 +27,12 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "durability": durability.run,
     "serving": serving.run,
     "many": many_jobs.run,
+    "pools": pools.run,
     "api": api_load.run,
     "memory": memory.run,
     "soak": soak.run,
 }
-_DEFAULT = ("speed", "durability", "serving", "many", "api", "memory")
+_DEFAULT = ("speed", "durability", "serving", "many", "pools", "api", "memory")
 """All but the soak, which takes half an hour."""
 
 

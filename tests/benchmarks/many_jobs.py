@@ -86,22 +86,29 @@ def fair(bench: Bench, under_test: ProductUnderTest) -> None:
     under_test.use_worker()
     under_test.warm_up(url, 200)
     calls_before, started = bench.vendor.call_count(), time.perf_counter()
-    watched = _Watched([under_test.submit(url, pageSize=200) for _ in range(bench.number(200))])
     halfway: list[float] = []
-    while watched.look(under_test, time.perf_counter()):
-        # Progress is compared in the middle of the run: at the beginning nobody has had a turn.
-        halfway = watched.spreads[len(watched.spreads) // 2 :]
-        time.sleep(0.5)
+    with processes.PeakMemory(under_test.our_roots) as memory:
+        watched = _Watched([under_test.submit(url, pageSize=200) for _ in range(bench.number(200))])
+        while watched.look(under_test, time.perf_counter()):
+            # Progress is compared in the middle of the run: at the beginning nobody has had a turn.
+            halfway = watched.spreads[len(watched.spreads) // 2 :]
+            time.sleep(0.5)
     wall_s = time.perf_counter() - started
     calls = bench.vendor.call_count() - calls_before - 1
     share = calls / wall_s / (_SLOTS / _LATENCY_S)
     spread = statistics.median(halfway) if halfway else float("inf")
     note = (
         f"{len(watched.jobs)} jobs of {pages} pages in {wall_s:.0f} s: {calls / wall_s:.1f} calls/s; longest time"
-        f" without a commit {watched.longest_gap_s:.1f} s; max/median progress {spread:.2f}."
+        f" without a commit {watched.longest_gap_s:.1f} s; max/median progress {spread:.2f};"
+        f" {_memory(under_test, memory)}."
     )
     bench.say(note)
-    measures = {"many.gap": [watched.longest_gap_s], "many.fair": [spread], "many.rate": [share]}
+    measures = {
+        "many.gap": [watched.longest_gap_s],
+        "many.fair": [spread],
+        "many.rate": [share],
+        "many.rss": [memory.total_bytes / MB],
+    }
     bench.results.add("many", measures, title="200 jobs, 16 slots, 200 ms", note=note)
 
 
@@ -131,16 +138,23 @@ def thousand(bench: Bench, under_test: ProductUnderTest) -> None:
     )[0]
     note = (
         f"{ended} of {len(jobs)} finished in {wall_s:.1f} s, longest wait for a slot {longest_s:.1f} s; at most"
-        f" {deepest} messages queued; tables {sizes['bytes'] / MB:.1f} MB, {sizes['dead']} dead rows; all of ours"
-        f" {memory.total_bytes / MB:.0f} MB, worker {memory.of(under_test.workers[0].pid) / MB:.0f} MB."
+        f" {deepest} messages queued; tables {sizes['bytes'] / MB:.1f} MB, {sizes['dead']} dead rows;"
+        f" {_memory(under_test, memory)}."
     )
     bench.say(note)
     measures = {
         "many.finished": [ended / len(jobs)],
         "many.starved": [longest_s],
         "many.queue": [float(deepest)],
+        "many.tables": [sizes["bytes"] / MB],
+        "many.dead": [float(sizes["dead"])],
+        "many.rss1000": [memory.total_bytes / MB],
     }
     bench.results.add("thousand", measures, title="1,000 jobs at once", note=note)
+
+
+def _memory(under_test: ProductUnderTest, memory: processes.PeakMemory) -> str:
+    return f"all of ours {memory.total_bytes / MB:.0f} MB, worker {memory.of(under_test.workers[0].pid) / MB:.0f} MB"
 
 
 def _ended(under_test: ProductUnderTest, jobs: list[int]) -> int:

@@ -37,6 +37,11 @@ def rss_bytes(pid: int) -> int:
     return _status_bytes(pid, "VmRSS")
 
 
+def pss_bytes(pid: int) -> int:
+    """Resident size, of what several processes share only its part."""
+    return _bytes_of(_PROC / str(pid) / "smaps_rollup", "Pss")
+
+
 def open_file_count(roots: Iterable[int]) -> int:
     total = 0
     for pid in tree(roots):
@@ -117,8 +122,12 @@ def _all_stats() -> Iterator[tuple[int, _Stat]]:
 
 
 def _status_bytes(pid: int, name: str) -> int:
+    return _bytes_of(_PROC / str(pid) / "status", name)
+
+
+def _bytes_of(path: Path, name: str) -> int:
     with contextlib.suppress(OSError):
-        for line in (_PROC / str(pid) / "status").read_text().splitlines():
+        for line in path.read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1]) * 1024
     return 0
