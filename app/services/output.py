@@ -14,12 +14,10 @@ from app.storage.columns import ColumnScanner
 from app.storage.objects import ObjectStore
 from app.storage.segments import SegmentBuilder
 
-_Block = tuple[bytes, int]
+_HAND_OVER_BYTES = 1024 * 1024
+"""Blocks go to the other thread in portions: each hand-over, and each turn of the interpreter's lock, has its price."""
 
-_HAND_OVER_BYTES = 256 * 1024
-"""Blocks go to the other thread in portions, since each hand-over costs about as much as packing ten records."""
-
-_MAX_WAITING_BYTES = 2 * 1024 * 1024
+_MAX_WAITING_BYTES = 3 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,8 @@ class Output:
         self._encoding = encoding
         self._nonce = secrets.token_hex(4)
         self._lane = Lane(_MAX_WAITING_BYTES)
-        self._blocks: list[_Block] = []
-        self._blocks_bytes = 0
+        self._blocks: list[bytes] = []
+        self._blocks_bytes = self._blocks_records = 0
         self._committed_count = 0
         self.record_count = 0
         self.plain_bytes = 0
@@ -72,17 +70,18 @@ class Output:
         """
         if not record_count:
             return
-        self._blocks.append((block, record_count))
+        self._blocks.append(block)
         self._blocks_bytes += len(block)
+        self._blocks_records += record_count
         self.record_count += record_count
         self.plain_bytes += len(block)
         if self._blocks_bytes >= _HAND_OVER_BYTES:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        blocks, size_bytes = self._blocks, self._blocks_bytes
-        self._blocks, self._blocks_bytes = [], 0
-        self._lane.add(lambda: self._pack(blocks), size_bytes)
+        blocks, size_bytes, record_count = self._blocks, self._blocks_bytes, self._blocks_records
+        self._blocks, self._blocks_bytes, self._blocks_records = [], 0, 0
+        self._lane.add(lambda: self._pack(blocks, record_count), size_bytes)
 
     def seal(self) -> Sealed:
         """All that was added since the last time, on its way into the store. Raises as `add` does."""
@@ -107,11 +106,10 @@ class Output:
 
     # In the lane's thread ---------------------------------------------------------------------------------------------
 
-    def _pack(self, blocks: list[_Block]) -> None:
-        for block, record_count in blocks:
-            self._builder.add(block, record_count)
-            if self._builder.is_full:
-                self._store_segment()
+    def _pack(self, blocks: list[bytes], record_count: int) -> None:
+        self._builder.add(blocks[0] if len(blocks) == 1 else b"".join(blocks), record_count)
+        if self._builder.is_full:
+            self._store_segment()
 
     def _store_segment(self) -> None:
         built = self._builder.finish()
