@@ -1,5 +1,7 @@
 """What must not grow while the product works: memory, files, connections, rows, keys, objects. One sample at a time."""
 
+import contextlib
+import os
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -90,21 +92,18 @@ def _named(roots: dict[str, int]) -> Iterator[tuple[str, int]]:
             yield (f"{name}.{number}" if number else name), pid
 
 
-def _storage_gauges(folder: Path) -> Sample:
+def _storage_gauges(top: Path) -> Sample:
     """Objects with their bytes, what unfinished writes left, and folders."""
     objects = unfinished = folders = 0
     size = 0
-    for path in folder.rglob("*"):
-        try:
-            if path.is_dir():
-                folders += 1
-            elif path.name.startswith("."):
-                unfinished += 1
-            else:
-                objects += 1
-                size += path.stat().st_size
-        except FileNotFoundError:  # deleted meanwhile
-            continue
+    for folder, below, names in os.walk(top):  # passes over what is deleted meanwhile
+        folders += len(below)
+        hidden = [name for name in names if name.startswith(".")]
+        unfinished += len(hidden)
+        objects += len(names) - len(hidden)
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                size += (Path(folder) / name).stat().st_size
     return {
         "objects": float(objects),
         "objects MB": size / MB,
