@@ -61,7 +61,10 @@ class Settings:
     lease_s: float = _setting("HAULAGE_LEASE_S", "How long a claim lives without a sign of life", default=30.0, low=1)
     leg_s: float = _setting("HAULAGE_LEG_S", "How long one task works on a slice", default=10.0, low=0.1)
     checkpoint_s: float = _setting(
-        "HAULAGE_CHECKPOINT_S", "Time between checkpoints of a running job", default=0.5, low=0.01
+        "HAULAGE_CHECKPOINT_S",
+        "Time between checkpoints of a running job; 0: every page counts before the next is asked for",
+        default=0.5,
+        low=0,
     )
     retry_tries: int = _setting(
         "HAULAGE_RETRY_TRIES", "Failed tries at one position before the job aborts", default=15, low=1
