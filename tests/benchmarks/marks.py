@@ -85,6 +85,7 @@ MARKS: tuple[Mark, ...] = (
     Mark("api", "api.submit_rate", "the same, rate kept", "higher", 198, None, "/s"),
     Mark("api", "api.status_rate", "500 status reads/s, rate kept", "higher", 495, None, "/s"),
     Mark("api", "api.jobs_p99", "/bulk/jobs with 1M jobs: p99", "lower", 50, None, "ms"),
+    Mark("api", "api.narrow_p99", "the same, of a state that no job has: p99", "lower", 50, None, "ms"),
     Mark("api", "api.status_p99", "/status with 1M jobs: p99", "lower", 50, None, "ms"),
     Mark("api", "api.claim_p99", "claim with 1M jobs: p99", "lower", 20, None, "ms"),
     Mark("api", "api.sweep", "sweep of 10,000 due jobs", "lower", 1, None, "s"),
