@@ -16,6 +16,7 @@ from tests.chaos.campaign.phases import PHASES, PRODUCTION_TIMES, RECOVERIES
 from tests.chaos.campaign.recovery import claimed, committed_again, committed_by_another
 from tests.chaos.campaign.report import phase_lines, recovery_rows, summary_lines
 from tests.chaos.campaign.result import PhaseResult
+from tests.chaos.campaign.run import own_mistakes
 from tests.chaos.campaign.steps import STEP_NAMES
 from tests.chaos.campaign.striking import Plan, one_by_one
 from tests.chaos.campaign.watch import Standing, Watch
@@ -130,6 +131,14 @@ def test_names_of_phases_and_of_faults_within_a_phase_are_different() -> None:
     assert len({phase.name for phase in PHASES}) == len(PHASES)
     for phase in PHASES:
         assert len({fault.name for fault in phase.strikes}) == len(phase.strikes)
+
+
+def test_a_mistake_that_the_product_survived_is_found_in_its_logs(tmp_path: Path) -> None:
+    honest = '{"event": "leg.lost_claim", "reason": "a job that said leg.failed"}\n'
+    (tmp_path / "worker-1.log").write_text(honest)
+    assert list(own_mistakes(tmp_path)) == []
+    (tmp_path / "worker-2.log").write_text(honest + 2 * '{"event": "leg.failed", "level": "error"}\n')
+    assert list(own_mistakes(tmp_path)) == ["2 times leg.failed in worker-2.log"]
 
 
 # Recovery -------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 import random
 import shutil
 import time
+from collections import Counter
+from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from tests.fixtures.stack import Stack
 
 _DRAIN_S = 150.0
 _QUIET_S = 200.0
+_MISTAKES = ("leg.failed", "sweep.crashed", "sweep.job_not_ended")
+"""What is logged where an exception of ours was caught that nobody expected."""
 
 
 def run_phase(phase: Phase, folder: Path, *, seed: int, scale: float) -> PhaseResult:
@@ -105,3 +109,15 @@ def _settle(phase: Phase, arena: Arena, result: PhaseResult) -> None:
     result.audit = arena.stack.take_stock(list(arena.workload.jobs.values()))
     result.problems += result.audit.problems
     result.problems += phase.check(arena, result.audit)
+    result.problems += own_mistakes(arena.stack.product.folder)
+
+
+def own_mistakes(folder: Path) -> Iterator[str]:
+    """Errors of the product itself, which it survives and logs: a second line of defence has held, the first has not.
+
+    A segment's primary key refuses a zombie whose claim is not looked at, for one.
+    """
+    for log in sorted(folder.glob("*.log")):
+        with log.open(errors="replace") as lines:
+            counts = Counter(event for line in lines for event in _MISTAKES if f'"event": "{event}"' in line)
+        yield from (f"{count} times {event} in {log.name}" for event, count in counts.items())
