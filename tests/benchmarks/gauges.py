@@ -9,6 +9,7 @@ from pathlib import Path
 
 import redis
 
+from app.db import queue
 from tests.benchmarks import processes
 from tests.benchmarks.processes import MB
 from tests.benchmarks.product import ProductUnderTest
@@ -20,9 +21,6 @@ select coalesce(sum(n_dead_tup), 0)::float8 as dead, coalesce(sum(n_live_tup), 0
        coalesce(sum(pg_total_relation_size(relid)), 0)::float8 as bytes from pg_stat_user_tables
 """
 _CONNECTIONS = "select count(*)::float8 as n from pg_stat_activity where datname is not null"
-_DUE = """
-select coalesce(extract(epoch from max(now() - next_run_at)), 0)::float8 as s from slices where next_run_at < now()
-"""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Growth:
 
     @property
     def percent(self) -> float:
-        return 100 * (self.last / max(self.first, 1.0) - 1)
+        return 100 * (self.last - self.first) / max(self.first, 1.0)
 
 
 class Gauges:
@@ -65,7 +63,7 @@ class Gauges:
             "dead rows": tables["dead"],
             "live rows": tables["live"],
             "tables MB": tables["bytes"] / MB,
-            "oldest due s": rows(_DUE)[0]["s"],
+            "oldest due s": queue.oldest_due_age_s(self._under_test._watch),
             **self._broker_gauges(),
             **_storage_gauges(self._under_test.storage),
         }
