@@ -16,7 +16,6 @@ from msgspec import Raw
 
 from app.errors import StorageError
 from app.storage.json_text import decoded, is_object, mended
-from app.storage.layout import hidden, restored
 from app.storage.learning import LearnedPattern
 from app.storage.lines import pieces_of_lines
 from app.storage.shape import Path, Shape
@@ -85,10 +84,7 @@ class ColumnScanner:
     def _odd_lines(self, piece: bytes) -> bytes:
         """Those that are not laid out as records before them, whose names are known."""
         pattern = self._learned.compiled
-        text = hidden(piece) if pattern else None
-        if pattern is None or text is None:
-            return piece
-        return restored(b"".join(pattern.findall(text)))
+        return b"".join(pattern.findall(piece)) if pattern else piece
 
     def _learn(self, block: bytes) -> None:
         before = len(self._known)

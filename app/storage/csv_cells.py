@@ -24,7 +24,7 @@ def cell(value: Raw | bytes) -> bytes:
     text = bytes(value)
     first = text[:1]
     if first == b'"':
-        return _quoted(_unescaped(text)) if b"\\" in text else text
+        return escaped_cell(text) if b"\\" in text else text
     if first == b"[":
         return _quoted(text)
     if first == b"{":
@@ -32,9 +32,9 @@ def cell(value: Raw | bytes) -> bytes:
     return b"" if text == b"null" else text
 
 
-def array_cell(value: bytes) -> bytes:
-    """The cell of the text of an array, or of what needs no change."""
-    return b'"' + value.replace(b'"', b'""') + b'"' if value[:1] == b"[" else value
+def escaped_cell(text: bytes) -> bytes:
+    """The cell of a JSON string with escapes."""
+    return _quoted(_unescaped(text))
 
 
 def guarded_cell(value: Raw | bytes) -> bytes:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from operator import itemgetter
 
-from app.storage.csv_cells import array_cell, cell
-from app.storage.layout import hidden, restored
+from app.storage.csv_cells import cell, escaped_cell
 from app.storage.learning import LearnedPattern
 from app.storage.shape import Tree
 
 _Cells = Sequence[bytes]
 _Arrange = Callable[[list[_Cells]], Iterable[_Cells]]
 
+_CELL = "g"
+_STRING_CELL = "(escaped(g) if b'\\\\' in g else g)"
+_ARRAY_CELL = """(b'"' + g.replace(b'"', b'""') + b'"' if g[:1] == b'[' else cell(g))"""
+_FUNCTIONS = {"cell": cell, "escaped": escaped_cell}
 _MOST_ODD = 8  # one line in so many may be laid out in another way
 
 
@@ -32,15 +37,13 @@ class CsvLines:
     def rows(self, block: bytes) -> list[bytes] | None:
         """The rows of a block of whole lines, surrogates paired; None if too few lines are alike or none is known."""
         groups = self._current_groups()
-        text = hidden(block) if groups else None
-        if groups is None or text is None:
+        if groups is None:
             self._learned.note(block)
             return None
-        found = groups.pattern.findall(text)
+        found = groups.pattern.findall(block)
         rows = [b",".join(cells) for cells in groups.arrange(found)]
-        if b"\\" in text:
-            pairs = zip(found, rows, strict=True)
-            rows = [groups.checked_row(cells) if b"\\" in row else row for cells, row in pairs]
+        if b"\\" in block and groups.finds_escapes([found[at] for at, row in enumerate(rows) if b"\\" in row]):
+            rows = [b",".join(cells) for cells in groups.arrange(found)]
         return self._with_odd_rows(rows, block)
 
     def _current_groups(self) -> _Groups | None:
@@ -59,10 +62,11 @@ class CsvLines:
             return rows
         lines = block.split(b"\n")
         odd = [number for number, row in enumerate(rows) if row == empty]
+        if len(odd) * _MOST_ODD > len(rows):
+            self._learned.note(block)
+            return None
         odd_lines = b"".join([lines[number] + b"\n" for number in odd])
         self._learned.note(odd_lines, len(block) - len(odd_lines))
-        if len(odd) * _MOST_ODD > len(rows):
-            return None
         for number in odd:
             rows[number] = self._odd_row(lines[number])
         return rows
@@ -75,24 +79,41 @@ class _Groups:
         self.pattern = pattern
         names = {int(name[1:]): name for name in pattern.groupindex}
         self._places = [pattern.groupindex[names[n]] - 1 if n in names else -1 for n in range(column_count)]
-        arrays = {number for number, name in names.items() if name.startswith("a")}
-        is_in_order = self._places == list(range(pattern.groups))
-        self.arrange: _Arrange = _same if is_in_order and not arrays else self._arrangement(arrays)
+        self._cells = {
+            place: _ARRAY_CELL if names[number].startswith("a") else _CELL
+            for number, place in enumerate(self._places)
+            if place >= 0
+        }
+        self._arrange_anew()
 
-    def _arrangement(self, arrays: set[int]) -> _Arrange:
-        """A function from groups to cells in the order of the columns. Only our own numbers are in its text."""
-        values = [f"g{place}" if place >= 0 else "b''" for place in self._places]
-        cells = [f"array_cell({value})" if number in arrays else value for number, value in enumerate(values)]
+    def finds_escapes(self, records: list[_Cells]) -> bool:
+        """Look for escapes in columns of strings that had none so far. True if `arrange` did not know of such a one."""
+        if b"\\" not in b"".join(chain.from_iterable(map(self._plain, records))):
+            return False
+        for place, cell_text in self._cells.items():
+            if cell_text == _CELL and any(b"\\" in groups[place] for groups in records):
+                self._cells[place] = _STRING_CELL
+        self._arrange_anew()
+        return True
+
+    def _arrange_anew(self) -> None:
+        plain = [place for place, cell_text in self._cells.items() if cell_text == _CELL]
+        self._plain: Callable[[_Cells], Iterable[bytes]] = itemgetter(*plain, plain[0]) if plain else _none
+        self.arrange = self._arrangement()
+        """From groups to cells in the order of the columns."""
+
+    def _arrangement(self) -> _Arrange:
+        if self._places == list(range(self.pattern.groups)) and set(self._cells.values()) == {_CELL}:
+            return _same
+        cells = ["b''" if place < 0 else self._cells[place].replace("g", f"g{place}") for place in self._places]
         names = ", ".join(f"g{number}" for number in range(self.pattern.groups))
-        arrange: _Arrange = eval(  # noqa: S307 - compiled, since a loop over names would take five times as long
-            f"lambda found: [({', '.join(cells)}) for {names} in found]", {"array_cell": array_cell}
-        )
+        # Compiled, since a loop over names would take five times as long. Only our own numbers are in its text.
+        arrange: _Arrange = eval(f"lambda found: [({', '.join(cells)}) for {names} in found]", _FUNCTIONS)  # noqa: S307
         return arrange
 
-    def checked_row(self, groups: _Cells) -> bytes:
-        """The row of a record in which there are escapes."""
-        values = map((*groups, b"").__getitem__, self._places)
-        return b",".join([cell(restored(value)) if b"\\" in value or value[:1] == b"[" else value for value in values])
+
+def _none(_: _Cells) -> Iterable[bytes]:
+    return ()
 
 
 def _same(found: list[_Cells]) -> list[_Cells]:

@@ -24,8 +24,7 @@ _LEVEL = msgspec.json.Decoder(dict[str, Raw])
 
 def mended(text: bytes) -> tuple[bytes, int]:
     """JSON texts, one a line, with the escape of U+FFFD for each unpaired surrogate's, and how many there were."""
-    # One byte is looked for ten times as fast as two.
-    if b"\\" not in text or not _HAS_SURROGATE.search(text) or _is_read(text):
+    if b"\\" not in text or _is_read(text) or not _HAS_SURROGATE.search(text):
         return text, 0
     count = 0
 
@@ -40,7 +39,7 @@ def mended(text: bytes) -> tuple[bytes, int]:
 
 
 def _is_read(text: bytes) -> bool:
-    """Whether msgspec takes it, which it does not if a surrogate is unpaired: a tenth of the cost of replacing."""
+    """Whether msgspec takes it, which it does not if a surrogate is unpaired. Looking for surrogates takes longer."""
     try:
         _ANY_LINES.decode_lines(text)
     except UNDECODABLE:

@@ -4,8 +4,12 @@ Most vendors write the records of an object alike, member after member. A patter
 values of such a record in half the time that decoding takes. It must fit from end to end; whatever it does not fit is
 taken apart the slow way. So only the speed rests on what was learned, never the result.
 
-Patterns are for sound JSON. They take each `"` for the edge of a string: see `hidden` for those that are none. Only
-single characters are repeated possessively (`*+`): Python 3.11 has releases in which that goes wrong for groups.
+Patterns are for sound JSON. For speed they may take a quote with a backslash before it for the end of a string, or a
+real end for one that is none; but then they cannot go on: behind the value comes `,"NAME":`, whose quote is an end at
+last, and no end is followed by what a name begins with (`_UNFIT_NAME` sees to that); or the newline, which no string
+holds. Inside arrays there are no names to hold on to, so strings there are taken exactly.
+
+Only single characters are repeated possessively (`*+`): Python 3.11 has releases in which that goes wrong for groups.
 """
 
 from __future__ import annotations
@@ -23,31 +27,48 @@ from app.storage.shape import Tree
 MOST_MEMBERS = 200  # a pattern that does not fit is tried in up to the square of that many steps
 _MOST_LEVELS = 6
 
-_UNFIT_NAME = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
+_UNFIT_NAME = re.compile(r'^$|^[\s,:\]}]|["\\\x00-\x1f\ud800-\udfff]')
 _SPACED = re.compile(rb'\{"[^"]*": ')
-_INSIDE_ARRAY = rb'[^\[\]"]*+'
-_STRING = rb'"[^"]*+"'
 
 
-def _array(levels: int) -> bytes:
+def _array(string: bytes, levels: int = 3) -> bytes:
     """An array, in it arrays down to so many levels. What else is in it matters only where it is a string."""
-    inner = _STRING + b"|" + _array(levels - 1) if levels > 1 else _STRING
-    return rb"\[" + _INSIDE_ARRAY + b"(?:(?:" + inner + b")" + _INSIDE_ARRAY + rb")*\]"
+    rest = rb'[^\[\]"]*+'
+    inner = string + b"|" + _array(string, levels - 1) if levels > 1 else string
+    return rb"\[" + rest + b"(?:(?:" + inner + b")" + rest + rb")*\]"
 
 
 class Kind(Enum):
     """What a value may be, as a pattern. Objects with members are no kind: they have a pattern of their own."""
 
-    STRING = _STRING
+    STRING = rb'"[^"]*+"'
+    STRING_WITH_QUOTES = rb'"[^"]*+(?:(?<=\\)"[^"]*+)*"'
     BARE = rb"[-+.0-9A-Za-mo-z]++"  # numbers, true, false
-    ARRAY = _array(3)
+    ARRAY = _array(rb'"[^"\\]*+"')
+    ARRAY_WITH_ESCAPES = _array(rb'"[^"\\]*+(?:\\.[^"\\]*+)*"')
     NULL = rb"null"
     HOLLOW = rb"\{\}"
 
+    @classmethod
+    def of(cls, raw: bytes) -> Kind:
+        """That of anything but an object with members."""
+        match raw[:1]:
+            case b'"':
+                return cls.STRING_WITH_QUOTES if b'\\"' in raw else cls.STRING
+            case b"[":
+                return cls.ARRAY_WITH_ESCAPES if b"\\" in raw else cls.ARRAY
+            case b"{":
+                return cls.HOLLOW
+            case b"n":
+                return cls.NULL
+            case _:
+                return cls.BARE
 
-_WITH_TEXT = (Kind.STRING, Kind.BARE, Kind.ARRAY)
-_WITHOUT_TEXT = (Kind.NULL, Kind.HOLLOW)
-_KINDS = {ord('"'): Kind.STRING, ord("["): Kind.ARRAY, ord("n"): Kind.NULL}
+
+_ARRAYS = {Kind.ARRAY, Kind.ARRAY_WITH_ESCAPES}
+_WITH_TEXT = [Kind.STRING_WITH_QUOTES, Kind.STRING, Kind.BARE, Kind.ARRAY_WITH_ESCAPES, Kind.ARRAY]
+_WITHOUT_TEXT = [Kind.NULL, Kind.HOLLOW]
+_WIDER = {Kind.STRING: Kind.STRING_WITH_QUOTES, Kind.ARRAY: Kind.ARRAY_WITH_ESCAPES}
 
 
 class Layout:
@@ -56,6 +77,11 @@ class Layout:
     def __init__(self) -> None:
         self._root: _Value | None = None
         self._gap = b""
+
+    @property
+    def width(self) -> int:
+        """How many members are known, inner ones included."""
+        return self._root.width - 1 if self._root else 0
 
     def learn(self, line: bytes) -> None:
         """Take in a record, unless no pattern should fit it: too wide, too deep, odd names, no object."""
@@ -79,7 +105,7 @@ class Layout:
         each that may have text, `cN` for column N or `aN` if that may be an array; and all groups of such a line are
         empty.
         """
-        if self._root is None or self._root.width > MOST_MEMBERS:
+        if self._root is None or self.width > MOST_MEMBERS:
             return None
         return self._object(self._root, columns) + (rb"\n|.*\n" if columns else rb"\n|(.*\n)")
 
@@ -103,13 +129,14 @@ class Layout:
         return b"(?:" + text + b"|)" if value.is_optional else text
 
     def _alternatives(self, value: _Value, column: Tree | None) -> Iterator[bytes]:
-        if with_text := b"|".join(kind.value for kind in _WITH_TEXT if kind in value.kinds):
+        kinds = {kind for kind in value.kinds if _WIDER.get(kind) not in value.kinds}
+        if with_text := b"|".join(kind.value for kind in _WITH_TEXT if kind in kinds):
             if column is None or column.column is None:
                 yield with_text
             else:
-                letter = b"a" if Kind.ARRAY in value.kinds else b"c"
+                letter = b"a" if kinds & _ARRAYS else b"c"
                 yield b"(?P<%b%d>%b)" % (letter, column.column, with_text)
-        yield from (kind.value for kind in _WITHOUT_TEXT if kind in value.kinds)
+        yield from (kind.value for kind in _WITHOUT_TEXT if kind in kinds)
         is_shown_as_text = column is not None and not column.fields
         if value.members and not is_shown_as_text:
             yield self._object(value, column)
@@ -133,7 +160,7 @@ class _Value:
         if is_object(raw):
             value._take_members(decoded(raw), levels)
         else:
-            value.kinds.add(_KINDS.get(memoryview(raw)[0], Kind.BARE))
+            value.kinds.add(Kind.of(bytes(raw)))
         return value
 
     def _take_members(self, inner: dict[str, Raw], levels: int) -> None:
@@ -156,9 +183,12 @@ class _Value:
         if self.members is None:
             self.members = seen.members
             return
-        for name, member in self.members.items():
-            member.is_optional |= name not in seen.members
-        self._insert(self.members, seen.members)
+        for name in self.members.keys() - seen.members.keys():
+            self.members[name].is_optional = True
+        if seen.members.keys() - self.members.keys():
+            self._insert(self.members, seen.members)
+        for name in self.members.keys() & seen.members.keys():
+            self.members[name].merge(seen.members[name])
 
     def _insert(self, own: dict[str, _Value], others: dict[str, _Value]) -> None:
         """New members come behind the one that was before them in the record."""
@@ -166,24 +196,9 @@ class _Value:
         place = 0
         for name, member in others.items():
             if name in own:
-                own[name].merge(member)
                 place = names.index(name) + 1
             else:
                 member.is_optional = True
                 names.insert(place, name)
                 place += 1
         self.members = {name: own.get(name) or others[name] for name in names}
-
-
-def hidden(block: bytes) -> bytes | None:
-    """The block with other bytes, as many, for quotes and backslashes inside strings; None where they are in use."""
-    if b"\\" not in block:
-        return block
-    if b"\xff" in block or b"\xfe" in block:
-        return None
-    return block.replace(b"\\\\", b"\\\xff").replace(b'\\"', b"\\\xfe")
-
-
-def restored(text: bytes) -> bytes:
-    """The inverse of `hidden`."""
-    return text.replace(b"\\\xfe", b'\\"').replace(b"\\\xff", b"\\\\")

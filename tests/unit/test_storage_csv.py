@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from app.storage import csv_rows, learning
 from app.storage.columns import MAX_COLUMNS, MAX_DEPTH, ColumnScanner, header_name, path_of, spelled
 from app.storage.csv_rows import CsvRows
 from app.storage.json_text import mended
-from app.storage.layout import Layout, hidden, restored
+from app.storage.layout import Layout
 from app.storage.learning import LearnedPattern
 from app.storage.shape import Shape, Tree
 
@@ -184,6 +185,7 @@ def lines_laid_out_alike(draw: st.DrawFn) -> list[str]:
 
 @given(lines=lines_laid_out_alike(), blocks=st.integers(1, 5))
 @example(lines=['{"a":"x","b":1}', '{"a":"\\n","b":2}', '{"a":"\\"\\\\","b":["\\""]}'], blocks=3)
+@example(lines=['{"a":"x","b":"y"}', *['{"a":"\\n","b":"\\\\"}', '{"a":"\\t","b":["\\n"]}'] * 2], blocks=2)
 def test_records_laid_out_alike_give_the_same_csv_as_any(lines: list[str], blocks: int) -> None:
     expected = slow_table([json.loads(line, parse_int=Number, parse_float=Number) for line in lines], "", True)
     if expected[0]:
@@ -289,25 +291,36 @@ def test_only_columns_have_groups_in_a_pattern() -> None:
     assert pattern.groupindex == {"a1": 1, "c0": 2}
 
 
-@given(text=st.lists(st.sampled_from([b"\\", b'"', b"a", b"\\\\", b'\\"', b"\\n"]), max_size=12).map(b"".join))
-def test_hidden_quotes_come_back(text: bytes) -> None:
-    covered = hidden(text)
-    assert covered is not None
-    assert len(covered) == len(text)
-    assert restored(covered) == text
+@pytest.mark.parametrize("name", ["", " a", ",", ":", "}x", "]", "\n", 'a"', "a\\", "\ud800"])
+def test_names_that_could_be_taken_for_what_follows_a_string_get_no_pattern(name: str) -> None:
+    layout = Layout()
+    layout.learn(json.dumps({"a": 1, name: 2}).encode())
+    assert layout.pattern() is None
 
 
-@given(value=texts)
-def test_all_quotes_left_by_hiding_are_edges_of_strings(value: str) -> None:
-    covered = hidden(json.dumps([value, value]).encode())
-    assert covered is not None
-    assert covered.count(b'"') == 4
+ENDS = ["", "\\", '\\"', '"', '",', '","b":', '"}', "]", '"],', "x"]
 
 
-def test_bytes_used_for_hiding_are_left_alone() -> None:
-    assert hidden(b'"\\n\xff"') is None
-    assert hidden(b'"\\n\xfe"') is None
-    assert hidden(b'"\xff"') == b'"\xff"'
+@given(
+    values=st.lists(
+        st.one_of(
+            st.lists(st.sampled_from(ENDS), max_size=3).map("".join),
+            st.lists(st.lists(st.sampled_from(ENDS), max_size=2).map("".join), max_size=3),
+        ),
+        min_size=2,
+        max_size=12,
+    )
+)
+def test_pattern_fits_whole_strings_only(values: list[str | list[str]]) -> None:
+    lines = [json.dumps({"a": value, "b": other}, separators=(",", ":")) for value, other in pairwise(values)]
+    layout = Layout()
+    for line in lines[: len(lines) // 2 + 1]:
+        layout.learn(line.encode())
+    pattern = re.compile(layout.pattern(Tree.of([("a",), ("b",)])) or b"")
+    found = pattern.findall("".join(f"{line}\n" for line in lines).encode())
+    assert len(found) == len(lines)
+    for cells, line in zip(found, lines, strict=True):
+        assert cells == (b"", b"") or list(map(json.loads, cells)) == list(json.loads(line).values())
 
 
 def test_sound_text_is_not_mended() -> None:
