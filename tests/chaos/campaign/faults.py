@@ -32,6 +32,8 @@ CUT_STATEMENTS = {
 }
 _REFUSALS = 10
 _PATIENCE_S = 30.0
+_TAKE_OVER_S = 60.0
+"""One that froze inside a transaction keeps its row locked until PostgreSQL ends the idle session, after 30 s."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _outlive(arena: Arena, frozen: Sequence[Kept]) -> int:
         return all(is_late(before[slice_id], now) for slice_id, now in arena.watch.standings(before).items())
 
     try:
-        wait_until(taken_over, "others to take over from the frozen", _PATIENCE_S)
+        wait_until(taken_over, "others to take over from the frozen", _TAKE_OVER_S)
     finally:
         for kept in frozen:
             kept.process.thaw()
