@@ -77,11 +77,6 @@ class Next:
     is_exhausted: bool
     is_discarded: bool = False
 
-    @property
-    def exhausted(self) -> bool:
-        """Same as `is_exhausted`."""
-        return self.is_exhausted
-
 
 def first_request(page: PageSpec, cursor: Json | None, size: int) -> PageRequest:
     """The request for the page at `cursor` (None: the first one)."""

@@ -241,7 +241,7 @@ class Leg:
         """The position after `take` more records of the page: inside it, or at the next page."""
         if take < available:
             return Position(position.cursor, position.page_size, position.skip + take, exhausted=False)
-        return Position(got.next.cursor, position.page_size, 0, got.next.exhausted)
+        return Position(got.next.cursor, position.page_size, 0, got.next.is_exhausted)
 
     # What a failed call leads to -------------------------------------------------------------------------------------
 
