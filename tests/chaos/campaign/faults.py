@@ -92,9 +92,10 @@ def freeze_workers(arena: Arena) -> int:
     """Whole workers stand still at any moment, past their leases; then they wake. Counts those that were replaced."""
     busy = _busy(arena)
     chosen = arena.dice.sample(busy, min(FREEZES_AT_ONCE, len(busy)))
+    since = time.monotonic()
     for kept in chosen:
         kept.process.freeze()
-    return _outlive(arena, chosen)
+    return _outlive(arena, chosen, since)
 
 
 def freeze_at_step(arena: Arena) -> int:
@@ -105,14 +106,16 @@ def freeze_at_step(arena: Arena) -> int:
     ]
     wait_until(lambda: not any(path.exists() for path in armed), "workers to freeze at a step", _PATIENCE_S)
     frozen = [kept for kept in arena.workers if is_frozen(kept.process.pid)]
-    return _outlive(arena, frozen)
+    return _outlive(arena, frozen, time.monotonic())
 
 
-def _outlive(arena: Arena, frozen: Sequence[Kept]) -> int:
+def _outlive(arena: Arena, frozen: Sequence[Kept], since: float) -> int:
     """Wake them when somebody else holds what they held, or has gone on with it. How many of them held something."""
     is_late = arena.dice.choice((claimed, committed_by_another))
     held = {kept.process.pid: arena.held_in_group(kept) for kept in frozen}
     before = {each.slice_id: Standing(each.claim, 0, False, 0) for group in held.values() for each in group}
+
+    arena.recoveries.begin("worker frozen", since, before, committed_by_another)
 
     def taken_over() -> bool:
         return all(is_late(before[slice_id], now) for slice_id, now in arena.watch.standings(before).items())
@@ -249,6 +252,8 @@ def break_storage(error: str) -> Strike:
             )
         finally:
             broken.unlink()
+        back = arena.watch.standings(arena.watch.started())
+        arena.recoveries.begin("storage back", time.monotonic(), back, committed_again)
         return 1
 
     return strike

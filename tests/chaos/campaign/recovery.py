@@ -38,6 +38,9 @@ DEFINITIONS = {
     "broker flushed": "from the flush until everything that was due at that moment is claimed",
     "PostgreSQL back": "from the moment PostgreSQL takes connections again until every job that was running, or between"
     " two legs, has committed again",
+    "worker frozen": "from SIGSTOP until every slice that the frozen process held has committed under a newer claim",
+    "storage back": "from the moment the disk is well again until every job that was running has committed again, or"
+    " has ended, where the storage refused",
     "worker stopped": "from SIGTERM to the exit of the worker process",
 }
 
