@@ -50,3 +50,13 @@ def test_processes_do_not_inherit_the_settings_of_our_shell(monkeypatch: pytest.
     environment = child_environment({"PORT": "1"})
     assert "HAULAGE_LEASE_S" not in environment
     assert environment["PORT"] == "1"
+
+
+@pytest.mark.parametrize("name", ["worker", "callbacks"])
+def test_threads_that_work_in_turn_share_one_arena(name: str) -> None:
+    """Each leg has threads of its own: in arenas of their own each would keep what the one before let go."""
+    line = commands()[name].replace("exec python -m workers.main", "exec env #")
+    for given, expected in (({}, "1"), ({"MALLOC_ARENA_MAX": "4"}, "4")):
+        environment = {"PATH": os.defpath, **given}
+        done = subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, check=True)
+        assert f"MALLOC_ARENA_MAX={expected}" in done.stdout.splitlines()
