@@ -13,4 +13,5 @@ pytest_plugins = [
     "tests.fixtures.clients",
     "tests.fixtures.door",
     "tests.fixtures.engine",
+    "tests.fixtures.examples",
 ]
