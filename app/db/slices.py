@@ -67,10 +67,9 @@ def insert(
 
 _CLAIM = """
 with target as (
-  select id, job_id, calls_held, lease_expires_at is not null as crashed from slices
-  where id = %(slice)s and next_run_at <= clock_timestamp()
-    and (lease_expires_at is null or lease_expires_at <= clock_timestamp())
-  for update skip locked
+  select id, job_id, calls_held, coalesce(lease_expires_at <= clock_timestamp(), false) as crashed from slices
+  where id = %(slice)s and next_run_at <= clock_timestamp() and (coalesce(lease_expires_at <= clock_timestamp(), true)
+    or (%(again)s and worker_id = %(worker)s and calls_held = 0)) for update skip locked
 ), taken as (
   update slices set claim = claim + 1, worker_id = %(worker)s, calls_held = 0, wait_reason = null, nudged_at = null,
     lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s),
@@ -78,8 +77,7 @@ with target as (
   from target where slices.id = target.id returning slices.*
 ), job as (
   update jobs set status = case when status = 'CREATED' then 'STARTED' else status end,
-    started_at = coalesce(started_at, now()),
-    calls_written_off = calls_written_off + target.calls_held,
+    started_at = coalesce(started_at, now()), calls_written_off = calls_written_off + target.calls_held,
     sweep_orphans_at = case when target.crashed
       then greatest(sweep_orphans_at, now() + make_interval(secs => 2 * %(lease)s)) else sweep_orphans_at end
   from target where jobs.id = target.job_id returning jobs.status
@@ -88,12 +86,15 @@ select taken.*, job.status as job_status from taken, job
 """
 
 
-def claim(conn: Connection, slice_id: int, *, worker_id: int | None, lease_s: float) -> Claim | None:
+def claim(
+    conn: Connection, slice_id: int, *, worker_id: int | None, lease_s: float, again: bool = False
+) -> Claim | None:
     """Take a slice that is due and that nobody holds; None when the hint was late or doubled.
 
     Calls that a dead holder had reserved are written off: it may have made them. They are never refunded.
+    `again`: the reply to this worker's claim was lost; a claim of its own that stands is replaced, and so fenced.
     """
-    row = conn.execute(_CLAIM, {"slice": slice_id, "worker": worker_id, "lease": lease_s}).fetchone()
+    row = conn.execute(_CLAIM, {"slice": slice_id, "worker": worker_id, "lease": lease_s, "again": again}).fetchone()
     return None if row is None else _claim_from(row)
 
 

@@ -36,7 +36,7 @@ from app.services.checkpoints import Checkpoints
 from app.services.context import Context
 from app.services.fetching import Fetching
 from app.services.finish import BY_THE_USER, finish_run
-from app.services.lease import Lease
+from app.services.lease import Lease, claim_slice
 from app.services.output import Output
 from app.services.plan import InstanceGoneError, Plan, load_plan
 
@@ -52,25 +52,26 @@ def run_leg(ctx: Context, slice_id: int, *, worker_id: int | None, is_stopping: 
     Never raises for what vendors, stores or databases do: those end in the rows. A PostgreSQL that stays away ends
     the leg; the lease runs out and somebody goes on from the last checkpoint.
     """
-    claimed_at = time.monotonic()
     try:
-        with ctx.db.connection() as conn:
-            claim = slices.claim(conn, slice_id, worker_id=worker_id, lease_s=ctx.settings.lease_s)
+        claim, claimed_at = claim_slice(
+            ctx.db, slice_id, worker_id=worker_id, lease_s=ctx.settings.lease_s, is_stopping=is_stopping
+        )
     except DatabaseUnavailableError as error:
         log.warning("leg.not_claimed", slice=slice_id, reason=error.message)
         return
     if claim is None:
         return
+    lease = Lease(ctx.db, claim, claimed_at=claimed_at, lease_s=ctx.settings.lease_s, is_stopping=is_stopping)
     with structlog.contextvars.bound_contextvars(job=claim.job_id, run=claim.run_number, claim=claim.number):
-        _work(ctx, claim, claimed_at, is_stopping)
+        _work(ctx, claim, lease)
 
 
-def _work(ctx: Context, claim: Claim, claimed_at: float, is_stopping: Callable[[], bool]) -> None:
+def _work(ctx: Context, claim: Claim, lease: Lease) -> None:
     try:
         if claim.crash_count >= ctx.settings.crash_tries:
             _abort_unplanned(ctx, claim, StopReason.CRASHES, _crash_text(claim))
             return
-        leg = Leg(ctx, claim, load_plan(ctx, claim), claimed_at, is_stopping)
+        leg = Leg(ctx, claim, lease, lease.persist(lambda conn: load_plan(ctx, conn, claim)))
     except InstanceGoneError as error:
         _abort_unplanned(ctx, claim, StopReason.INSTANCE_GONE, error.message)
     except ConfigError as error:
@@ -110,15 +111,13 @@ def _text_of(failed: Failed) -> str:
 class Leg:
     """The loop over pages. One thread, one slice."""
 
-    def __init__(
-        self, ctx: Context, claim: Claim, plan: Plan, claimed_at: float, is_stopping: Callable[[], bool]
-    ) -> None:
+    def __init__(self, ctx: Context, claim: Claim, lease: Lease, plan: Plan) -> None:
         """Raises DatabaseUnavailableError."""
         settings = ctx.settings
         self._ctx = ctx
         self._claim = claim
         self._plan = plan
-        self._lease = Lease(ctx.db, claim, claimed_at=claimed_at, lease_s=settings.lease_s, is_stopping=is_stopping)
+        self._lease = lease
         self._calls = CallBudget(self._lease, claim, plan.run)
         self._fetching = Fetching(plan, self._lease, self._calls)
         self._output = Output(ctx.store, claim, encoding=settings.segment_encoding, columns=self._known_columns())
@@ -144,8 +143,7 @@ class Leg:
     def _known_columns(self) -> list[str] | None:
         if self._plan.job.file_format is not FileFormat.CSV:
             return None
-        with self._ctx.db.connection() as conn:
-            return segments.find_columns(conn, self._claim.job_id)
+        return self._lease.persist(lambda conn: segments.find_columns(conn, self._claim.job_id))
 
     def run(self) -> None:
         """Fetch until something ends the leg, and leave the slice in a state from which anybody can go on."""
@@ -263,7 +261,7 @@ class Leg:
         """Somebody may have renewed the instance's credentials while this leg ran."""
         self._is_refreshed = True
         try:
-            self._plan.reload_credentials(self._ctx)
+            self._lease.persist(lambda conn: self._plan.reload_credentials(self._ctx, conn))
         except InstanceGoneError as error:
             return self._finish(JobStatus.ABORTED, StopReason.INSTANCE_GONE, error.message)
         except ConfigError as error:

@@ -25,6 +25,30 @@ _DRAIN_GRACE_S = 3.0
 """How long a call that is under way may still take once the process is asked to stop."""
 
 
+def claim_slice(
+    db: Database, slice_id: int, *, worker_id: int | None, lease_s: float, is_stopping: Callable[[], bool]
+) -> tuple[Claim | None, float]:
+    """Claim a slice, through a restart of PostgreSQL. Returns the claim, if any, and when it was asked for.
+
+    A claim whose reply was lost may stand, and then nobody works under it until the lease runs out: so it is asked for
+    again, and given to the same worker. Raises DatabaseUnavailableError when PostgreSQL stays away for a whole lease.
+    """
+    began_at = time.monotonic()
+    is_in_doubt = False
+    while True:
+        asked_at = time.monotonic()
+        try:
+            with db.connection() as conn:
+                claim = slices.claim(conn, slice_id, worker_id=worker_id, lease_s=lease_s, again=is_in_doubt)
+        except DatabaseUnavailableError:
+            if is_stopping() or time.monotonic() - began_at > lease_s:
+                raise
+            is_in_doubt = True
+            time.sleep(_PAUSE_S)
+        else:
+            return claim, asked_at
+
+
 class Lease:
     """Keeps one claim alive while there is progress, and knows when to let go.
 

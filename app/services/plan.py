@@ -30,20 +30,18 @@ class Plan:
     query: dict[str, str]
     client: VendorClient
 
-    def reload_credentials(self, ctx: Context) -> None:
+    def reload_credentials(self, ctx: Context, conn: Connection) -> None:
         """Read the instance once more: somebody may have renewed its credentials while this leg ran.
 
         Raises InstanceGoneError, DatabaseUnavailableError.
         """
-        with ctx.db.connection() as conn:
-            self.client = _client(ctx, conn, plans.find(conn, self.job.id, self.run.number))
+        self.client = _client(ctx, conn, plans.find(conn, self.job.id, self.run.number))
 
 
-def load_plan(ctx: Context, claim: Claim) -> Plan:
+def load_plan(ctx: Context, conn: Connection, claim: Claim) -> Plan:
     """Raises InstanceGoneError, ConfigError, DatabaseUnavailableError."""
-    with ctx.db.connection() as conn:
-        found = plans.find(conn, claim.job_id, claim.run_number)
-        client = _client(ctx, conn, found)
+    found = plans.find(conn, claim.job_id, claim.run_number)
+    client = _client(ctx, conn, found)
     return Plan(found.job, found.run, DownloadCriteria.from_echo(found.job.criteria).query, client)
 
 

@@ -239,7 +239,7 @@ class Engine(Rows):
 
     def leg(self, job_id: int, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
         """One leg, as a worker would make it."""
-        run_leg(self.ctx, self.slice_of(job_id), worker_id=None, is_stopping=is_stopping)
+        run_leg(self.ctx, self.slice_of(job_id), worker_id=1, is_stopping=is_stopping)
 
     def trace(self, job_id: int, *, is_stopping: Callable[[], bool] = lambda: False) -> list[str]:
         """The names of the steps of one leg."""

@@ -102,3 +102,18 @@ def test_a_connection_cut_at_any_statement_changes_nothing(
         if "api_limit" in criteria:
             reserved = engine.one("select calls_reserved from runs where job_id = %s", job_id)["calls_reserved"]
             assert reserved == engine.vendor.call_count, (number, name)
+
+
+@pytest.mark.parametrize("statement", ["after with target", "before with target", "before select", "after select"])
+def test_a_leg_that_has_only_begun_outlives_a_restart_of_postgresql(engine: Engine, statement: str) -> None:
+    """Its lease must not be left to run out: nobody else could work for so long."""
+    names = steps_of(engine, PLAIN, None)
+    engine.vendor.serve(COUNT)
+    job_id = engine.submit()
+    number = next(i for i, name in enumerate(names) if name.startswith(statement))
+    engine.steps.arm(number, cut)
+    engine.leg(job_id)
+    engine.steps.arm(-1)
+
+    assert engine.job(job_id).status is JobStatus.COMPLETED
+    assert_exact(engine, job_id)
