@@ -1,11 +1,11 @@
-"""The tasks: three lines each over a service. A message carries a row's id and is only a hint."""
+"""The tasks: a few lines each over a service. A message carries a row's id and is only a hint."""
 
 from __future__ import annotations
 
 from app.enqueue import TaskName
 from app.services.deliver import deliver
 from app.services.download import run_leg
-from workers import runtime
+from workers import memory, runtime
 from workers.celery_app import celery
 
 
@@ -14,6 +14,7 @@ def download_leg(slice_id: int) -> None:
     """Work on a slice for one leg, if it is still due."""
     current = runtime.start_runtime()
     run_leg(current.context, slice_id, worker_id=current.worker_id, is_stopping=runtime.is_stopping)
+    memory.give_back()
 
 
 @celery.task(name=TaskName.DELIVER_CALLBACK.value)
