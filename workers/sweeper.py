@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 import time
-from datetime import UTC, datetime
 from types import FrameType
 
 import structlog
@@ -30,6 +30,8 @@ _FORGET_S = 60.0
 _TOGETHER_S = 0.05
 """Notifications are answered at once, but not more often than this: a pass sees whatever came meanwhile."""
 
+_LAST_TIDY_S = 5.0
+_SHORTEST_S = 0.01
 _SHORT_S = 0.1
 """How soon to look again while more is due than hints wait."""
 
@@ -45,6 +47,7 @@ class Sweeper:
         self._passed_at = 0.0
         self._swept_at = 0.0
         self._forgot_at = 0.0
+        self._tidier: threading.Thread | None = None
 
     def stop(self) -> None:
         """End after the pass that is under way."""
@@ -67,6 +70,8 @@ class Sweeper:
             except Exception:
                 log.exception("sweep.crashed")
             self._sleep(sleep_s)
+        if self._tidier is not None:
+            self._tidier.join(_LAST_TIDY_S)
         if self._conn is not None:
             self._conn.close()
 
@@ -83,13 +88,28 @@ class Sweeper:
     def _whole_pass(self, now: float) -> Pass:
         self._swept_at = now
         done = sweep(self._ctx)
-        retention.sweep_files(self._ctx)
-        retention.sweep_orphans(self._ctx)
-        if now - self._forgot_at > _FORGET_S and not retention.forget_rows(self._ctx):
-            self._forgot_at = now
+        self._begin_to_tidy()
         if done.ended or done.expired:
             log.info("sweep.done", ended=done.ended, expired=done.expired)
         return done
+
+    def _begin_to_tidy(self) -> None:
+        """In a thread beside, one at a time: a slow store, or a job of many segments, must not hold up hints."""
+        if self._tidier is None or not self._tidier.is_alive():
+            self._tidier = threading.Thread(target=self._tidy, name="retention", daemon=True)
+            self._tidier.start()
+
+    def _tidy(self) -> None:
+        try:
+            retention.sweep_files(self._ctx)
+            retention.sweep_orphans(self._ctx)
+            now = time.monotonic()
+            if now - self._forgot_at > _FORGET_S and not retention.forget_rows(self._ctx):
+                self._forgot_at = now
+        except HaulageError as error:
+            log.warning("retention.failed", reason=error.message)
+        except Exception:
+            log.exception("retention.crashed")
 
     def _until_next(self, done: Pass) -> float:
         sleep_s = self._ctx.settings.sweep_s
@@ -97,9 +117,8 @@ class Sweeper:
             sleep_s = min(sleep_s, _WATCH_S)
         if done.is_more_due:
             sleep_s = min(sleep_s, _SHORT_S)
-        if done.next_due_at is not None:
-            due_in_s = (done.next_due_at - datetime.now(UTC)).total_seconds()
-            sleep_s = min(sleep_s, max(0.01, due_in_s))
+        if done.next_due_in_s is not None:
+            sleep_s = min(sleep_s, max(_SHORTEST_S, done.next_due_in_s))
         return sleep_s
 
     def _sleep(self, seconds: float) -> None:

@@ -45,7 +45,8 @@ def mark_nudged(conn: Connection, slice_ids: list[int]) -> None:
     """
     conn.execute(
         "update slices set nudged_at = now() where id in"
-        " (select id from slices where id = any(%s) for update skip locked)"
+        " (select id from slices where id = any(%s) and next_run_at <= now()"
+        "  and (lease_expires_at is null or lease_expires_at <= now()) for update skip locked)"
         " and set_config('synchronous_commit', 'off', true) = 'off'",
         (slice_ids,),
     )
@@ -68,6 +69,8 @@ class Outlook:
     """Legs that all living worker processes can run at once."""
     next_due_at: datetime | None
     """When the next waiting slice becomes due or the next lease runs out."""
+    now: datetime
+    """By the clock of the database, which all times are of."""
 
 
 _LOOK = f"""
@@ -77,7 +80,8 @@ select
   (select count(*) from slices where lease_expires_at > now())::int as held_count,
   ({SLOTS_ALIVE}) as slot_count,
   least((select min(next_run_at) from slices where next_run_at > now()),
-    (select min(lease_expires_at) from slices where lease_expires_at > now())) as next_due_at
+    (select min(lease_expires_at) from slices where lease_expires_at > now())) as next_due_at,
+  clock_timestamp() as now
 """
 
 

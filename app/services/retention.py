@@ -6,7 +6,7 @@ import structlog
 
 from app.db import idempotency, jobs, segments, workers
 from app.domain.segments import SegmentKey, job_prefix
-from app.errors import StorageError, TransientError
+from app.errors import HaulageError
 from app.services.context import Context
 
 log = structlog.get_logger()
@@ -18,18 +18,24 @@ _PAUSE_S = 60.0
 
 def sweep_files(ctx: Context) -> int:
     """Drop the segment rows of jobs whose retention is over; the orphan sweep removes the objects. Returns how many."""
-    count = 0
     with ctx.db.connection() as conn:
         expired = jobs.find_expired(conn, _BATCH)
-    for job_id in expired:
+    return sum(_is_expired(ctx, job_id) for job_id in expired)
+
+
+def _is_expired(ctx: Context, job_id: int) -> bool:
+    """Whether the job's files were given up now; a job that cannot be had does not keep the others waiting."""
+    try:
         with ctx.db.transaction() as conn:
             job = jobs.get_for_worker(conn, job_id, lock=True)
             if job.files_expire_at is None or job.files_expire_at > ctx.now() or not job.status.is_terminal:
-                continue
+                return False
             segments.delete_of_job(conn, job_id)
             jobs.mark_files_deleted(conn, job_id)
-        count += 1
-    return count
+    except HaulageError as error:
+        log.warning("files.not_expired", job=job_id, reason=error.message)
+        return False
+    return True
 
 
 def sweep_orphans(ctx: Context) -> int:
@@ -40,7 +46,7 @@ def sweep_orphans(ctx: Context) -> int:
     for job_id, due_at in due:
         try:
             count += _sweep_orphans_of(ctx, job_id)
-        except (TransientError, StorageError) as error:
+        except HaulageError as error:
             log.warning("orphans.not_swept", job=job_id, reason=error.message)
             with ctx.db.connection() as conn:  # not at once: the others of this job's age would never have their turn
                 jobs.schedule_orphan_sweep(conn, job_id, in_s=_PAUSE_S)
@@ -59,14 +65,15 @@ def _sweep_orphans_of(ctx: Context, job_id: int) -> int:
         writing = segments.find_claims(conn, job_id)
         rows = segments.find_keys(conn, job_id)
         job = jobs.get_for_worker(conn, job_id)
+    if job.files_deleted_at is not None and not writing:
+        ctx.store.delete_prefix(job_prefix(job_id))  # in batches, and the folders: a run will never begin in them again
+        return len(objects) + len(unfinished)
     orphans = [key for key in objects if key not in rows and not _may_be_committed(key, writing)]
     remains = [name for name, key in unfinished.items() if not _may_be_committed(key, writing)]
     for key in orphans:
         ctx.store.delete(key)
     for name in remains:
         ctx.store.discard(name)
-    if job.files_deleted_at is not None and not writing:
-        ctx.store.delete_prefix(job_prefix(job_id))  # the folders: a run will never begin in them again
     return len(orphans) + len(remains)
 
 

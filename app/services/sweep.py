@@ -44,6 +44,8 @@ class Pass:
     ended: int
     hinted: int
     next_due_at: datetime | None
+    next_due_in_s: float | None
+    """The same in seconds, by the database's clock."""
     is_anything_held: bool
     is_more_due: bool
     """More is due than is hinted at, and workers live: come back as soon as slots may be free."""
@@ -68,11 +70,13 @@ def _hint_pass(ctx: Context, expired: int, ended: int) -> Pass:
     hints = _hint(ctx, found)
     with ctx.db.connection() as conn:
         times = [at for at in (found.next_due_at, deliveries.next_due_at(conn)) if at is not None]
+    next_due_at = min(times, default=None)
     return Pass(
         expired,
         ended,
         hints.sent,
-        next_due_at=min(times, default=None),
+        next_due_at=next_due_at,
+        next_due_in_s=None if next_due_at is None else (next_due_at - found.now).total_seconds(),
         is_anything_held=found.held_count > 0,
         is_more_due=hints.are_short and found.slot_count > 0,
     )

@@ -68,6 +68,16 @@ def test_a_fresh_hint_is_not_repeated(engine: Engine) -> None:
     assert due(engine) == [first, second]
 
 
+def test_a_slice_that_somebody_took_meanwhile_is_not_marked(engine: Engine) -> None:
+    """It would count as hinted at when it is due again."""
+    held, waits = submit_many(engine, engine.tenant, 2)
+    claim(engine, held)
+    engine.execute("update slices set next_run_at = now() + interval '1 hour' where id = %s", waits)
+    with engine.plain_db.connection() as conn:
+        queue.mark_nudged(conn, [held, waits])
+    assert engine.one("select count(nudged_at)::int as n from slices")["n"] == 0
+
+
 def test_marking_hints_waits_for_nobody(engine: Engine) -> None:
     first, second = submit_many(engine, engine.tenant, 2)
     with engine.plain_db.transaction() as holder:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from app.db import idempotency, slices, workers
+from app.db import idempotency, jobs, slices, workers
+from app.db.pool import Connection
 from app.db.slices import Claim, HandBack, Progress
 from app.domain.criteria import DownloadCriteria
 from app.domain.jobs import JobStatus
 from app.domain.segments import Segment, segment_key
-from app.errors import GoneError, StorageError, StorageUnavailableError
+from app.errors import DatabaseUnavailableError, GoneError, StorageError, StorageUnavailableError
 from app.services import control, retention
 from app.services.submit import submit_download
 from app.storage.files import FileStore
@@ -65,6 +66,35 @@ def test_files_go_after_the_retention_and_the_row_stays(engine: Engine) -> None:
         control.restart(engine.ctx, engine.tenant.caller, job_id)
     assert_exact(engine, kept)
     assert retention.sweep_files(engine.ctx) == 0
+
+
+def test_a_job_that_cannot_be_had_keeps_no_other_waiting(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck, other = finished(engine), finished(engine)
+    engine.execute("update jobs set files_expire_at = now() - interval '1 s'")
+    mark = jobs.mark_files_deleted
+
+    def locked(conn: Connection, job_id: int) -> None:
+        if job_id == stuck:
+            raise DatabaseUnavailableError("canceling statement due to lock timeout")
+        mark(conn, job_id)
+
+    monkeypatch.setattr("app.services.retention.jobs.mark_files_deleted", locked)
+    assert retention.sweep_files(engine.ctx) == 1
+    assert (engine.job(stuck).files_deleted_at, len(engine.segments(stuck))) == (None, 3)
+    assert engine.job(other).files_deleted_at is not None
+
+
+def test_files_past_their_time_are_deleted_together(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = finished(engine)
+    engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", job_id)
+    retention.sweep_files(engine.ctx)
+
+    def one_by_one(key: str) -> None:
+        raise AssertionError(f"{key} alone")
+
+    monkeypatch.setattr(engine.ctx.store, "delete", one_by_one)
+    assert retention.sweep_orphans(engine.ctx) == 3
+    assert engine.objects(job_id) == set()
 
 
 def test_no_folder_of_a_job_stays_behind_its_files(engine: Engine, tmp_path: Path) -> None:
@@ -299,5 +329,7 @@ def test_more_rows_than_a_pass_takes_do_not_wait_for_a_minute(engine: Engine, mo
         for left in (1, 0, 0):
             sweeper._swept_at = float("-inf")  # a pass would otherwise wait for its second
             sweeper._pass()
+            assert sweeper._tidier is not None
+            sweeper._tidier.join()
             assert len(engine.rows("select id from jobs")) == left
     assert sweeper._forgot_at > 0, "nothing was left, so it waits now"

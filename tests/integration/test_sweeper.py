@@ -10,6 +10,7 @@ import pytest
 
 from app.db import notices, workers
 from app.errors import BrokerUnavailableError
+from app.services import retention
 from app.services import sweep as passes
 from app.services.context import Context
 from app.services.sweep import Pass
@@ -75,6 +76,25 @@ def test_a_submission_is_hinted_at_before_anything_else_is_looked_after(
         wait_until(lambda: "sweep" in log.names, "a whole pass")
         assert log.names[0] == "hint"
         assert [row_id for _, row_id in engine.hints.sent] == [engine.slice_of(job_id)]
+
+
+def test_a_store_that_does_not_answer_holds_up_no_hint(
+    engine: Engine, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    def hang(_: Context) -> int:
+        asked.set()
+        answer.wait(30)
+        return 0
+
+    monkeypatch.setattr(retention, "sweep_orphans", hang)
+    with running(engine, log):
+        assert asked.wait(10)
+        job_id = engine.submit()
+        wait_until(lambda: engine.hints.sent, "the hint")
+        assert [row_id for _, row_id in engine.hints.sent] == [engine.slice_of(job_id)]
+        answer.set()
 
 
 def test_many_notifications_are_answered_by_one_pass(engine: Engine, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
