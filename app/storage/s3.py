@@ -17,7 +17,16 @@ from functools import lru_cache
 from typing import Any, BinaryIO
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    IncompleteReadError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 from botocore.exceptions import ConnectionError as S3ConnectionError
 from urllib3.exceptions import HTTPError
 
@@ -47,6 +56,11 @@ _FULL = {"QuotaExceeded", "XMinioStorageFull", "EntityTooLarge", "InsufficientCa
 _REFUSED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 _PASSING = {
     "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequests",
+    "IDPCommunicationError",
     "InternalError",
     "ServiceUnavailable",
     "RequestTimeout",
@@ -54,6 +68,7 @@ _PASSING = {
     "OperationAborted",
 }
 _FIRST_SERVER_FAULT = 500
+_TOO_MANY = 429
 _DELETE_BATCH = 1000  # the most that one DeleteObjects takes
 
 
@@ -195,9 +210,14 @@ class S3Store(ObjectStore):
         """Our error for one of botocore's."""
         what = f"object {key} in {self.url}"
         if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
-            return StorageError(f"no credentials for {self.url}: set them as botocore finds them, or attach a role")
+            self._client = None  # a role's may come later, and a client looks for them only once
+            return StorageUnavailableError(
+                f"no credentials for {self.url}: set them as botocore finds them, or attach a role"
+            )
         if isinstance(error, ClientError):
             return self._translate_answer(error, what)
+        if isinstance(error, (CredentialRetrievalError, MetadataRetrievalError, IncompleteReadError)):
+            return StorageUnavailableError(f"{what}: {error}")
         if isinstance(error, (S3ConnectionError, HTTPClientError, HTTPError, OSError)):
             return StorageUnavailableError(f"{what}: no answer from {self.place.endpoint_url or 'S3'} ({_kind(error)})")
         return StorageError(f"{what}: {error}")
@@ -213,7 +233,7 @@ class S3Store(ObjectStore):
         if code in _FULL:
             return StorageFullError(f"store {self.url} is full ({code}): cannot write {what}")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _PASSING or status >= _FIRST_SERVER_FAULT:
+        if code in _PASSING or status == _TOO_MANY or status >= _FIRST_SERVER_FAULT:
             return StorageUnavailableError(f"{what}: {code}")
         return StorageError(f"{what}: {code} {error.response.get('Error', {}).get('Message', '')}")
 

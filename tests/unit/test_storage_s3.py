@@ -5,7 +5,13 @@ import os
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 from urllib3.exceptions import ProtocolError
 
 from app.errors import ObjectMissingError, StorageError, StorageFullError, StorageUnavailableError
@@ -63,7 +69,11 @@ def store_with(*answers: Any) -> tuple[S3Store, StandIn]:
         (answer("Whatever", 500), StorageUnavailableError, "Whatever"),
         (answer("NoSuchKey", 404), ObjectMissingError, "a/b"),
         (answer("InvalidArgument", 400), StorageError, "InvalidArgument told"),
-        (NoCredentialsError(), StorageError, "no credentials"),
+        (NoCredentialsError(), StorageUnavailableError, "no credentials"),
+        (CredentialRetrievalError(provider="role", error_msg="later"), StorageUnavailableError, "later"),
+        (answer("Throttling", 400), StorageUnavailableError, "Throttling"),
+        (answer("TooManyRequests", 429), StorageUnavailableError, "TooManyRequests"),
+        (answer("Whatever", 429), StorageUnavailableError, "Whatever"),
         (EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), StorageUnavailableError, "no answer from"),
         (ReadTimeoutError(endpoint_url="http://127.0.0.1:9"), StorageUnavailableError, "no answer from"),
         (ConnectionResetError(), StorageUnavailableError, "no answer from"),
