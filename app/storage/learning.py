@@ -48,6 +48,7 @@ class LearnedPattern:
         self._wanted_bytes *= 2
         text = self._layout.pattern(self._columns)
         pattern = re.compile(text) if text else None
+        re.purge()  # its cache would keep every pattern of every leg
         is_kept = pattern and (self._odd_bytes <= self._fitting_bytes or 2 * self._fitting(pattern, lines) > len(lines))
         self.compiled = pattern if is_kept else None
         self._odd_bytes = self._fitting_bytes = 0
