@@ -34,19 +34,23 @@ def claim_slice(
     again, and given to the same worker. Raises DatabaseUnavailableError when PostgreSQL stays away for a whole lease.
     """
     began_at = time.monotonic()
-    is_in_doubt = False
+    is_in_doubt = is_last = False
     while True:
         asked_at = time.monotonic()
+        was_in_doubt = is_in_doubt
         try:
             with db.connection() as conn:
-                claim = slices.claim(conn, slice_id, worker_id=worker_id, lease_s=lease_s, again=is_in_doubt)
+                is_in_doubt = True
+                claim = slices.claim(conn, slice_id, worker_id=worker_id, lease_s=lease_s, again=was_in_doubt)
         except DatabaseUnavailableError:
             if is_stopping() or time.monotonic() - began_at > lease_s:
                 raise
-            is_in_doubt = True
-            time.sleep(_PAUSE_S)
         else:
-            return claim, asked_at
+            # A first statement that is still at work skips the second one, and stands after it: look once more.
+            if claim is not None or not was_in_doubt or is_last:
+                return claim, asked_at
+            is_last = True
+        time.sleep(_PAUSE_S)
 
 
 class Lease:
