@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,9 @@ _GZIP_WBITS = 31
 _PLAIN = frozenset({"", "identity"})
 _DAMAGE: Any = (zlib.error, igzip_lib.IsalError)
 _GZIP = frozenset({"gzip", "x-gzip"})
+_PADDING = re.compile(rb"\0*")
+_FIRST_WINDOW, _LAST_WINDOW = 4 * 1024, 1024 * 1024
+"""What a member does not use of a window is copied: small ones while members are small, so that many cost little."""
 
 
 class BodyOverflowError(Exception):
@@ -43,18 +47,29 @@ def _inflate(data: bytes, limit_bytes: int) -> bytes:
     Never makes more than one byte over the limit, so a bomb ends there.
     """
     pieces: list[bytes] = []
-    room_bytes = limit_bytes + 1
+    room_bytes, at, window_bytes = limit_bytes + 1, 0, _LAST_WINDOW
+    member: Any = None
     try:
-        while data:
-            member: Any = isal_zlib.decompressobj(wbits=_GZIP_WBITS)
-            piece = member.decompress(data, room_bytes)
-            room_bytes -= len(piece)
-            pieces.append(piece)
+        while at < len(data):
+            if member is None:
+                member = isal_zlib.decompressobj(wbits=_GZIP_WBITS)
+            window = data[at : at + window_bytes]
+            pieces.append(member.decompress(window, room_bytes))
+            room_bytes -= len(pieces[-1])
             if room_bytes <= 0:
                 raise BodyOverflowError(limit_bytes)
-            if not member.eof:
-                raise BodyDamagedError("the compressed answer was cut short")
-            data = member.unused_data.lstrip(b"\0")  # padding after a member
+            at += len(window) - len(member.unused_data if member.eof else member.unconsumed_tail)
+            window_bytes = _FIRST_WINDOW if member.eof else min(2 * window_bytes, _LAST_WINDOW)
+            if member.eof:
+                member, at = None, _end_of_padding(data, at)
     except _DAMAGE as error:
         raise BodyDamagedError(f"the compressed answer is damaged ({error})") from None
+    if member is not None:
+        raise BodyDamagedError("the compressed answer was cut short")
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _end_of_padding(data: bytes, at: int) -> int:
+    """Some servers fill up with zeros behind a member."""
+    padding = _PADDING.match(data, at)
+    return padding.end() if padding else at

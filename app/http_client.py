@@ -41,6 +41,8 @@ _MAX_CHECKED = 1000
 _MAX_KEPT_CONNECTIONS = 8
 _WAIT_MS = 250
 _NO_SOCKET_WAIT_S = 0.005
+_LEFT_ALONE_S = 1.0
+"""A connection that was only begun and then left alone for so long may have run into its time limit meanwhile."""
 
 # Compiled-in locations differ from machine to machine and variables may point anywhere: these are the system bundles of
 # Debian, Fedora, Alpine with macOS, and SUSE, in this order.
@@ -185,16 +187,20 @@ class _Lines:
         transfer = self._idle.pop() if self._idle else self._make_transfer()
         try:
             transfer.prepare(request)
+            self._multi.add_handle(transfer.curl)
+            self._busy[transfer.curl] = transfer
+            self._go_on()
         except BaseException:
-            self._idle.append(transfer)
+            self.drop(transfer)
             raise
-        self._multi.add_handle(transfer.curl)
-        self._busy[transfer.curl] = transfer
-        self._go_on()
         return transfer
 
     def finish(self, transfer: Transfer, beat: Beat | None) -> Response:
         """Read the answer to its end."""
+        if not transfer.is_sent and time.monotonic() - transfer.begun_at > _LEFT_ALONE_S:
+            self.drop(transfer)
+            transfer = self.start(transfer.request)
+        transfer.ask()
         beat_at = time.monotonic() + BEAT_S
         try:
             while not transfer.is_over:
@@ -238,5 +244,6 @@ class _Lines:
         """Until something arrives, or libcurl's own timers run out; a quarter of a second at most."""
         due_ms = self._multi.timeout()
         wait_s = (_WAIT_MS if due_ms < 0 else min(due_ms, _WAIT_MS)) / 1000
-        if wait_s > 0 and self._multi.select(wait_s) < 0:
-            time.sleep(min(wait_s, _NO_SOCKET_WAIT_S))  # no socket yet (names are looked up), or one beyond select()
+        asked_at = time.monotonic()
+        if wait_s > 0 and self._multi.select(wait_s) <= 0 and time.monotonic() - asked_at < wait_s / 2:
+            time.sleep(min(wait_s, _NO_SOCKET_WAIT_S))  # no socket to wait for, or one beyond select()'s 1024

@@ -94,7 +94,10 @@ class Headers:
 
 @dataclass(frozen=True)
 class Response:
-    """A whole answer, inflated. `url` is the request's. `wire_bytes`: body bytes as they travelled."""
+    """A whole answer, inflated. `url` is the request's. `wire_bytes`: body bytes as they travelled.
+
+    `elapsed_s`: how long the caller waited for it; less than it took where the call was begun ahead.
+    """
 
     status: int
     headers: Headers

@@ -53,7 +53,8 @@ class Transfer:
         self._max_body_bytes = max_body_bytes
         self._is_proxied = is_proxied
         self._request = _NOTHING
-        self._started_at = 0.0
+        self.begun_at = 0.0
+        self._asked_at = 0.0
         self._head_lines: list[bytes] = []
         self._chunks: list[bytes] = []
         self._ended: Failure | None = None
@@ -69,7 +70,7 @@ class Transfer:
 
     def prepare(self, request: Request) -> None:
         """Take up a request. Raises ConfigError for a header that cannot be sent, TransportError for such a URL."""
-        self._request, self._started_at, self.is_over = request, time.monotonic(), False
+        self._request, self.begun_at, self.is_over = request, time.monotonic(), False
         self._head_lines, self._chunks = [], []
         self._ended, self._failure, self._refusal = None, None, None
         self._scheme, self._send_count = _scheme_of(request.url), 0
@@ -94,6 +95,20 @@ class Transfer:
         _set_method(curl, request.method, request.body)
         self._sent_options = options if request.body is None else None
 
+    @property
+    def request(self) -> Request:
+        """What it carries."""
+        return self._request
+
+    @property
+    def is_sent(self) -> bool:
+        """The request, or a part of it, may have left."""
+        return self._send_count > 0
+
+    def ask(self) -> None:
+        """From now on somebody waits for the answer."""
+        self._asked_at = time.monotonic()
+
     def end(self, failure: Failure | None) -> None:
         """Libcurl is done with it."""
         self.is_over, self._ended = True, failure
@@ -104,7 +119,8 @@ class Transfer:
         for opened in self._opened:
             opened.close()
         self._opened.clear()
-        self._head_lines, self._chunks = [], []
+        self._head_lines.clear()  # not only forgotten: the handle has hold of the lists
+        self._chunks.clear()
         if not self.is_over:
             self._kept_socket = -1
 
@@ -126,7 +142,7 @@ class Transfer:
             headers=headers,
             body=body,
             url=self._request.url,
-            elapsed_s=time.monotonic() - self._started_at,
+            elapsed_s=time.monotonic() - self._asked_at,
             wire_bytes=sum(map(len, self._chunks)),
         )
 

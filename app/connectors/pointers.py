@@ -57,7 +57,10 @@ def _member_decoder(pointer: str) -> Any:
     if len(path) != 1:
         return None
     found = [("found", msgspec.Raw, msgspec.Raw(b"null"))]
-    return msgspec.json.Decoder(msgspec.defstruct("Found", found, rename={"found": path[0]}, gc=False))
+    try:
+        return msgspec.json.Decoder(msgspec.defstruct("Found", found, rename={"found": path[0]}, gc=False))
+    except ValueError:  # msgspec takes no name with a quote, a backslash or a control character
+        return None
 
 
 def find_value(text: bytes, pointer: str) -> Any:

@@ -201,7 +201,7 @@ class Leg:
 
     def _take_page(self, position: Position) -> bool:
         try:
-            result = self._fetching.result()
+            result = self._fetching.result(self._checkpoints.keep_up)
         except Interrupted:
             self._lease.check()
             return True  # the next step sees why: cancelled, stopping or lost

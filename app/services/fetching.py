@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from app.connectors.client import Call, FetchResult
 from app.db.slices import Position
 from app.services.calls import CallBudget
@@ -34,11 +36,19 @@ class Fetching:
         self._call = self._plan.client.start(position.cursor, position.page_size, self._plan.query)
         return True
 
-    def result(self) -> FetchResult:
-        """The page of the call that was begun. Raises Interrupted when the lease says stop."""
+    def result(self, meanwhile: Callable[[], None]) -> FetchResult:
+        """The page of the call that was begun; `meanwhile` is called about once a second while none comes.
+
+        Raises Interrupted when the lease says stop, and what `meanwhile` raises.
+        """
         assert self._call is not None
         call, self._call = self._call, None
-        return call.result(self._lease.beat)
+
+        def beat() -> bool:
+            meanwhile()
+            return self._lease.beat()
+
+        return call.result(beat)
 
     def abandon(self) -> None:
         """Break off what is under way; it stays counted, as the vendor may have counted it."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import socket
 import threading
 import time
 import zlib
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 
 import pytest
 
 from app.addresses import AddressPolicy
 from app.errors import ConfigError, StopRequestedError
-from app.http_client import BodyTooLarge, HttpClient, Interrupted, Request, Response, TransportError
+from app.http_client import BodyTooLarge, HttpClient, Interrupted, Request, Response, TransportError, _Lines
 from tests.fakes.hostile_server import HostileServer, Play, Wire
+from tests.fixtures.waiting import wait_until
 
 LOOPBACK = AddressPolicy.parse("http://127.0.0.0/8,http://[::1/128]")
 LIMIT_BYTES = 1_000_000
@@ -359,6 +362,47 @@ def test_an_abandoned_call_leaves_nothing_behind(http: HttpClient) -> None:
             abandoned.abandon()
             abandoned.abandon()
             assert http.request(Request("GET", server.url + "/new")).body == b"/new"
+
+
+def test_an_answer_that_was_read_is_not_kept(http: HttpClient) -> None:
+    with HostileServer(once(b"x" * 100_000)) as server:
+        sent = http.start(Request("GET", server.url))
+        assert sent._transfer is not None
+        heads, chunks = sent._transfer._head_lines, sent._transfer._chunks  # the handle has hold of these
+        assert len(sent.result().body) == 100_000
+    assert (heads, chunks) == ([], [])
+
+
+def test_a_connection_that_was_only_begun_may_be_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing was sent over it: when its time is up it is begun anew, and the vendor counts one call."""
+    monkeypatch.setattr("app.http_client._LEFT_ALONE_S", 0.1)
+    client = HttpClient(LOOPBACK, user_agent="haulage-test", connect_timeout_s=0.3)
+    with HostileServer(once(b"body")) as server:
+        sent = client.start(Request("GET", server.url))
+        left_until = time.monotonic() + 0.5
+        wait_until(lambda: time.monotonic() > left_until, "the time limit of the connection to pass")
+        assert sent.result().body == b"body"
+    client.close()
+
+
+def test_descriptors_beyond_those_of_select_are_waited_for_calmly(
+    http: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+
+    def play(wire: Wire) -> None:
+        while wire.read_request():
+            asked.wait(10)
+            wire.answer(b"late")
+
+    wait, waits = _Lines._wait, count()
+    monkeypatch.setattr(_Lines, "_wait", lambda lines: wait(lines) if next(waits) >= 0 else None)
+    with HostileServer(play) as server, contextlib.ExitStack() as opened:
+        for _ in range(1100):
+            opened.enter_context(socket.socket())
+        threading.Timer(0.3, asked.set).start()
+        assert http.request(Request("GET", server.url)).body == b"late"
+    assert next(waits) < 1000
 
 
 def test_what_cannot_be_sent_is_told_with_the_result(http: HttpClient) -> None:

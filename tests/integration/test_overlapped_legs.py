@@ -11,6 +11,7 @@ from app.http_client import Beat, Request, Response
 from app.services import control
 from tests.fakes.engine import Engine, assert_exact
 from tests.fakes.sending import Unread
+from tests.fixtures.waiting import wait_until
 
 
 @pytest.fixture
@@ -63,6 +64,19 @@ def test_what_a_slow_vendor_gave_counts_before_its_next_page_is_there(engine: En
     engine.vendor.script.extend([look] * 4)
     engine.run(job_id)
     assert committed == [0, 10, 20, 30]
+
+
+def test_what_is_stored_counts_while_the_vendor_keeps_silent(engine: Engine) -> None:
+    engine.vendor.serve(25)
+    job_id = engine.submit()
+
+    def silent(request: Request, beat: Beat | None) -> Response:
+        assert beat is not None
+        wait_until(lambda: beat() and engine.job(job_id).record_count == 10, "the first page to count")
+        return engine.vendor.listing.request(request, beat)
+
+    engine.vendor.script.extend([engine.vendor.listing.request, silent])
+    assert engine.run(job_id).status is JobStatus.COMPLETED
 
 
 def test_a_call_under_way_is_broken_off_when_the_store_fails(
