@@ -52,7 +52,7 @@ class Transfer:
         self._policy = policy
         self._max_body_bytes = max_body_bytes
         self._is_proxied = is_proxied
-        self._request = _NOTHING
+        self.request = _NOTHING
         self.begun_at = 0.0
         self._asked_at = 0.0
         self._head_lines: list[bytes] = []
@@ -70,7 +70,7 @@ class Transfer:
 
     def prepare(self, request: Request) -> None:
         """Take up a request. Raises ConfigError for a header that cannot be sent, TransportError for such a URL."""
-        self._request, self.begun_at, self.is_over = request, time.monotonic(), False
+        self.request, self.begun_at, self.is_over = request, time.monotonic(), False
         self._head_lines, self._chunks = [], []
         self._ended, self._failure, self._refusal = None, None, None
         self._scheme, self._send_count = _scheme_of(request.url), 0
@@ -94,11 +94,6 @@ class Transfer:
         curl.setopt(pycurl.TIMEOUT_MS, max(1000, int(request.read_timeout_s * 10_000)))
         _set_method(curl, request.method, request.body)
         self._sent_options = options if request.body is None else None
-
-    @property
-    def request(self) -> Request:
-        """What it carries."""
-        return self._request
 
     @property
     def is_sent(self) -> bool:
@@ -130,24 +125,24 @@ class Transfer:
             raise self._translated(*self._ended) from None
         headers = Headers.of_lines(self._head_lines)
         if headers is None:  # libcurl takes a connection that ends inside the head for a whole answer
-            raise TransportError("cut", f"{_place(self._request)}: the answer ended inside its head.")
+            raise TransportError("cut", f"{_place(self.request)}: the answer ended inside its head.")
         try:
             body = decode_body(self._chunks, headers.get("content-encoding") or "", self._max_body_bytes)
         except BodyDamagedError as error:
-            raise TransportError("decode", f"{_place(self._request)}: {error}") from None
+            raise TransportError("decode", f"{_place(self.request)}: {error}") from None
         except BodyOverflowError as error:
-            raise BodyTooLarge(f"{_place(self._request)}: {error}") from None
+            raise BodyTooLarge(f"{_place(self.request)}: {error}") from None
         return Response(
             status=self.curl.getinfo(pycurl.RESPONSE_CODE),
             headers=headers,
             body=body,
-            url=self._request.url,
+            url=self.request.url,
             elapsed_s=time.monotonic() - self._asked_at,
             wire_bytes=sum(map(len, self._chunks)),
         )
 
     def _translated(self, code: int, text: str) -> BaseException:
-        place = _place(self._request)
+        place = _place(self.request)
         if self._refusal is not None and not self._opened:  # of several addresses, none could be dialled
             return TransportError("refused_address", str(self._refusal))
         if code == pycurl.E_FILESIZE_EXCEEDED:

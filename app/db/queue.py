@@ -8,17 +8,21 @@ from datetime import datetime
 from app.db.pool import Connection
 from app.db.workers import SLOTS_ALIVE
 
+_HELD = "lease_expires_at > now()"
+_DUE = "next_run_at <= now() and (lease_expires_at is null or lease_expires_at <= now())"
+"""And nobody holds it."""
+
 # Fair order: the k-th slice of every tenant before the (k+1)-th of any, running ones counted; within a tenant the same
 # over its instances. `fresh` keeps slices out that were hinted at a moment ago.
-_DUE = """
+_IN_FAIR_ORDER = f"""
 with running as (
-  select organisation_id, instance_id, count(*) as n from slices where lease_expires_at > now()
+  select organisation_id, instance_id, count(*) as n from slices where {_HELD}
   group by organisation_id, instance_id
 ), tenants as (
   select organisation_id, sum(n) as n from running group by organisation_id
 ), due as (
   select id, organisation_id, instance_id, next_run_at from slices
-  where next_run_at <= now() and (lease_expires_at is null or lease_expires_at <= now())
+  where {_DUE}
     and (nudged_at is null or nudged_at <= now() - make_interval(secs => %(fresh)s))
 ), by_instance as (
   select due.*, coalesce(running.n, 0)
@@ -35,7 +39,7 @@ select id from by_tenant order by tenant_rank, next_run_at, id limit %(limit)s
 
 def find_due_slices(conn: Connection, *, fresh_s: float, limit: int) -> list[int]:
     """Slices to hint at, in fair order; those hinted at within `fresh_s` are left out."""
-    return [row["id"] for row in conn.execute(_DUE, {"fresh": fresh_s, "limit": limit}).fetchall()]
+    return [row["id"] for row in conn.execute(_IN_FAIR_ORDER, {"fresh": fresh_s, "limit": limit}).fetchall()]
 
 
 def mark_nudged(conn: Connection, slice_ids: list[int]) -> None:
@@ -45,8 +49,7 @@ def mark_nudged(conn: Connection, slice_ids: list[int]) -> None:
     """
     conn.execute(
         "update slices set nudged_at = now() where id in"
-        " (select id from slices where id = any(%s) and next_run_at <= now()"
-        "  and (lease_expires_at is null or lease_expires_at <= now()) for update skip locked)"
+        f" (select id from slices where id = any(%s) and {_DUE} for update skip locked)"
         " and set_config('synchronous_commit', 'off', true) = 'off'",
         (slice_ids,),
     )
@@ -75,12 +78,11 @@ class Outlook:
 
 _LOOK = f"""
 select
-  (select count(*) from (select 1 from slices where next_run_at <= now()
-     and (lease_expires_at is null or lease_expires_at <= now()) limit 1000) as due)::int as due_count,
-  (select count(*) from slices where lease_expires_at > now())::int as held_count,
+  (select count(*) from (select 1 from slices where {_DUE} limit 1000) as due)::int as due_count,
+  (select count(*) from slices where {_HELD})::int as held_count,
   ({SLOTS_ALIVE}) as slot_count,
   least((select min(next_run_at) from slices where next_run_at > now()),
-    (select min(lease_expires_at) from slices where lease_expires_at > now())) as next_due_at,
+    (select min(lease_expires_at) from slices where {_HELD})) as next_due_at,
   clock_timestamp() as now
 """
 
@@ -94,16 +96,13 @@ def look(conn: Connection) -> Outlook:
 
 def held_count(conn: Connection) -> int:
     """Slices under a live lease."""
-    row = conn.execute("select count(*) as n from slices where lease_expires_at > now()").fetchone()
+    row = conn.execute(f"select count(*) as n from slices where {_HELD}").fetchone()
     return int(row["n"]) if row else 0
 
 
 def due_count(conn: Connection) -> int:
     """Slices that are due and that nobody holds."""
-    row = conn.execute(
-        "select count(*) as n from slices where next_run_at <= now()"
-        " and (lease_expires_at is null or lease_expires_at <= now())"
-    ).fetchone()
+    row = conn.execute(f"select count(*) as n from slices where {_DUE}").fetchone()
     return int(row["n"]) if row else 0
 
 
@@ -111,8 +110,7 @@ def oldest_due_age_s(conn: Connection) -> float:
     """Age of the oldest due work that nobody has taken, in seconds; 0 when there is none. The operator's alarm."""
     row = conn.execute(
         "select coalesce(extract(epoch from now() - min(greatest(next_run_at,"
-        " coalesce(lease_expires_at, next_run_at)))), 0)::float as age from slices where next_run_at <= now()"
-        " and (lease_expires_at is null or lease_expires_at <= now())"
+        f" coalesce(lease_expires_at, next_run_at)))), 0)::float as age from slices where {_DUE}"
     ).fetchone()
     return max(0.0, row["age"]) if row else 0.0
 

@@ -69,10 +69,10 @@ class Checkpoints:
         """True where this leg has made progress that counts."""
         return self.committed != self._claim.position
 
-    def take_in(self, block: bytes, record_count: int, position: Position, *, pages: int = 1) -> None:
+    def take_in(self, block: bytes, record_count: int, position: Position) -> None:
         """Add a page's records; they count with the next commit. Raises the storage errors."""
         self._output.add(block, record_count)
-        self._page_count += pages
+        self._page_count += 1
         self.position = position
 
     def keep_up(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tests.benchmarks import processes
+from tests.benchmarks.load import quantile
 from tests.benchmarks.nginx import Vendor
 
 _AT_ONCE = 100
@@ -69,9 +70,7 @@ def slow(vendor: Vendor, way: str, count: int, connections: int, seconds: float 
                 _take(key.fileobj, waiting, times, request)
         for connection in waiting:
             connection.close()
-    times.sort()
-    p99 = times[len(times) * 99 // 100]
-    return Latency(len(times) / seconds, statistics.median(times) * 1000, p99 * 1000)
+    return Latency(len(times) / seconds, statistics.median(times) * 1000, quantile(times, 0.99) * 1000)
 
 
 def _take(connection: object, waiting: dict[socket.socket, tuple[float, int]], times: list[float], ask: bytes) -> None:

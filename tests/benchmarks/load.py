@@ -4,11 +4,17 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The value below which that share of them lies; of few values the worse neighbour."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
 @dataclass(frozen=True)
@@ -37,8 +43,7 @@ class Load:
     """Status, or `no answer` -> how often."""
 
     def quantile_ms(self, share: float) -> float:
-        ordered = sorted(self.waits_s)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000
+        return quantile(self.waits_s, share) * 1000
 
     @property
     def answered_per_s(self) -> float:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from app.db.pool import Database, Row
 
 
-class Rows:
+class Rows(ABC):
     """Statements on committed rows; the class that mixes it in says which database."""
 
     @property
-    def db(self) -> Database:
-        raise NotImplementedError
+    @abstractmethod
+    def db(self) -> Database: ...
 
     def rows(self, statement: str, *values: object) -> list[Row]:
         """Every row of a query."""

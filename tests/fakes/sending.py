@@ -1,5 +1,6 @@
 """Stand-ins for the HTTP client whose answers are made up: a call is begun now, its answer is made when it is read."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from app.http_client import Beat, Request, Response
@@ -21,11 +22,12 @@ class Unread:
         self.is_abandoned = True
 
 
-class Deferred:
+class Deferred(ABC):
     """Gives a stand-in that answers by `request` the `start` of the client."""
 
+    @abstractmethod
     def request(self, request: Request, beat: Beat | None = None) -> Response:
-        raise NotImplementedError
+        """Answer a call."""
 
     def start(self, request: Request) -> Unread:
         return Unread(self.request, request)
