@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
+
+import msgspec
 
 from app.errors import StopRequestedError, TransientError
 
@@ -31,8 +33,7 @@ class Interrupted(StopRequestedError):  # noqa: N818 - a signal, not a fault
     """The caller's beat asked to stop; the transfer was aborted."""
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request. `read_timeout_s`: longest silence while waiting or reading; the whole may take ten times that."""
 
     method: str
@@ -43,6 +44,16 @@ class Request:
 
 
 _ENDS = frozenset({b"\r\n", b"\n"})
+_MAX_KEPT_LINE = 200
+
+
+def _pair_of(line: bytes) -> tuple[str, str] | None:
+    name, colon, value = line.decode("latin-1").partition(":")
+    return (name.strip().lower(), value.strip()) if colon else None
+
+
+_kept_pair = lru_cache(maxsize=512)(_pair_of)
+"""Most lines of an answer are those of the answer before."""
 
 
 class Headers:
@@ -67,9 +78,9 @@ class Headers:
             elif line in _ENDS:
                 is_whole = True
             elif not is_whole:
-                name, colon, value = line.decode("latin-1").partition(":")
-                if colon:
-                    pairs.append((name.strip(), value.strip()))
+                pair = (_kept_pair if len(line) <= _MAX_KEPT_LINE else _pair_of)(line)
+                if pair is not None:
+                    pairs.append(pair)
         return cls(pairs) if is_whole else None
 
     def get(self, name: str) -> str | None:
@@ -92,8 +103,7 @@ class Headers:
         return f"Headers({[name for name, _ in self._items]})"
 
 
-@dataclass(frozen=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A whole answer, inflated. `url` is the request's. `wire_bytes`: body bytes as they travelled.
 
     `elapsed_s`: how long the caller waited for it; less than it took where the call was begun ahead.

@@ -64,6 +64,8 @@ class Transfer:
         self._opened: list[socket.socket] = []
         self._kept_socket = -1
         self._sent_options: object = None
+        curl.setopt(pycurl.HEADERFUNCTION, self._head_lines.append)
+        curl.setopt(pycurl.WRITEFUNCTION, self._chunks.append)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
         curl.setopt(pycurl.MAXFILESIZE_LARGE, max_body_bytes)
@@ -71,7 +73,6 @@ class Transfer:
     def prepare(self, request: Request) -> None:
         """Take up a request. Raises ConfigError for a header that cannot be sent, TransportError for such a URL."""
         self.request, self.begun_at, self.is_over = request, time.monotonic(), False
-        self._head_lines, self._chunks = [], []
         self._ended, self._failure, self._refusal = None, None, None
         self._scheme, self._send_count = _scheme_of(request.url), 0
         try:
@@ -81,8 +82,6 @@ class Transfer:
 
     def _set_options(self, request: Request) -> None:
         curl = self.curl
-        curl.setopt(pycurl.HEADERFUNCTION, self._head_lines.append)
-        curl.setopt(pycurl.WRITEFUNCTION, self._chunks.append)
         curl.setopt(pycurl.FRESH_CONNECT, was_closed(self._kept_socket))
         curl.setopt(pycurl.URL, request.url)
         options = (request.method, request.headers, request.read_timeout_s)
@@ -114,7 +113,7 @@ class Transfer:
         for opened in self._opened:
             opened.close()
         self._opened.clear()
-        self._head_lines.clear()  # not only forgotten: the handle has hold of the lists
+        self._head_lines.clear()
         self._chunks.clear()
         if not self.is_over:
             self._kept_socket = -1

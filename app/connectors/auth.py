@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from msgspec import structs
 
 from app.connectors.links import without_params
 from app.connectors.model import AuthKind, AuthSpec
@@ -55,14 +56,14 @@ def _token(auth: AuthSpec, values: Values, request: Request) -> Request:
     value = auth.value.render(values)
     prefixed = f"{auth.prefix} {value}" if auth.prefix else value
     if auth.placement == "query":
-        return dataclasses.replace(request, url=_with_param(request.url, auth.name, prefixed))
+        return structs.replace(request, url=_with_param(request.url, auth.name, prefixed))
     return _with_header(request, auth.name, prefixed)
 
 
 def _with_header(request: Request, name: str, value: str) -> Request:
     if not value.isascii() or not value.isprintable():
         raise ConfigError(f"The credential for the header {name} holds characters that a header cannot carry.")
-    return dataclasses.replace(request, headers=(*request.headers, (name, value)))
+    return structs.replace(request, headers=(*request.headers, (name, value)))
 
 
 def _with_param(url: str, name: str, value: str) -> str:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
+
+import msgspec
 
 from app.connectors import auth
 from app.connectors.classify import NO_CONTENT, Verdict, classify_fault, classify_response, classify_transport
@@ -43,10 +45,10 @@ _QUOTED_CHARS = 4000
 _PAST_END = frozenset({400, 404, 410, 416, 422})
 _MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _percent_encoded = partial(quote, safe="")
+_PLAIN_IN_QUERY = re.compile(r"[A-Za-z0-9_.\-~$:,@/]*")
 
 
-@dataclass(frozen=True)
-class GotPage:
+class GotPage(msgspec.Struct, frozen=True):
     """A page that may be delivered. `total`: as the vendor states it, evidence only. `body_bytes`: inflated."""
 
     page: Page
@@ -158,7 +160,7 @@ class VendorClient:
             url = asked.url
         else:
             params = (self._params | dict(query) if asked.repeat_params else {}) | dict(asked.params)
-            encoded = urlencode(params, quote_via=quote, safe="$:,@/")
+            encoded = "&".join([f"{_in_query(name)}={_in_query(value)}" for name, value in params.items()])
             url = f"{self._list_url}?{encoded}" if encoded else self._list_url
         headers = self._headers | dict(asked.headers) if asked.headers else self._headers
         return Request("GET", url, tuple(headers.items()), None, self._object.list.read_timeout_s)
@@ -292,6 +294,10 @@ def _forms_of(*secrets: str | None) -> list[str]:
     """How vendors spell secrets when they echo them: as sent, percent-encoded, in JSON, in HTML; the longest first."""
     spellings = (str, _percent_encoded, lambda text: json.dumps(text)[1:-1], html.escape)
     return sorted({spell(secret) for secret in secrets if secret for spell in spellings}, key=len, reverse=True)
+
+
+def _in_query(text: str) -> str:
+    return text if _PLAIN_IN_QUERY.fullmatch(text) else quote(text, safe="$:,@/")
 
 
 def planned_page_size(spec: ObjectSpec, requested: int | None, *, default: int = DEFAULT_PAGE_SIZE) -> int:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from app.connectors.faults import PageFault
 from app.connectors.guards import advance_guard, print_of
 from app.connectors.links import link_target, resolve_link, with_param
@@ -39,8 +41,7 @@ class HeaderLookup(Protocol):
         """Every value."""
 
 
-@dataclass(frozen=True)
-class PageRequest:
+class PageRequest(msgspec.Struct, frozen=True):
     """What to add to the list's request. With `url` set, ask exactly that URL."""
 
     params: tuple[tuple[str, str], ...] = ()
@@ -49,8 +50,7 @@ class PageRequest:
     repeat_params: bool = True
 
 
-@dataclass(frozen=True)
-class PageView:
+class PageView(msgspec.Struct, frozen=True):
     """What the paginator may see of one answer.
 
     `fingerprint` tells two pages apart: begins with `i` when made from record ids, `r` when from raw records; empty
@@ -69,8 +69,7 @@ class PageView:
     secret_params: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Next:
+class Next(msgspec.Struct, frozen=True):
     """Where to go on. `is_discarded`: this page repeats the one before it past the end; deliver none of its records."""
 
     cursor: Cursor | None

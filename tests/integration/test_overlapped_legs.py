@@ -1,9 +1,9 @@
 """A leg that asks for the next page before the last one is stored: what it gains, and what it must not lose."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from app.domain.jobs import JobStatus, StopReason
 from app.errors import StorageFullError
@@ -35,7 +35,7 @@ def calls(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> list[Unread]:
 
 def slow(engine: Engine) -> Callable[[Request, Beat | None], Response]:
     """The list, from a vendor that takes its time."""
-    return lambda request, beat: replace(engine.vendor.listing.request(request, beat), elapsed_s=0.05)
+    return lambda request, beat: structs.replace(engine.vendor.listing.request(request, beat), elapsed_s=0.05)
 
 
 def test_the_next_page_is_on_its_way_before_the_last_one_is_stored(engine: Engine) -> None:
