@@ -42,13 +42,11 @@ class Page:
         """How many records."""
         return len(self.records)
 
-    def jsonl(self, skip: int = 0, limit: int | None = None) -> bytes:
-        """JSON Lines of the records behind the first `skip`, at most `limit`; each ends in a newline."""
-        if skip or (limit is not None and limit < len(self.records)):
-            chosen = self.records[skip : None if limit is None else skip + limit]
-        else:
-            chosen = self.records
-        return b"\n".join([*chosen, b""])
+    def chosen(self, skip: int, count: int) -> list[Record]:
+        """At most `count` records behind the first `skip`."""
+        if skip == 0 and count >= len(self.records):
+            return self.records
+        return self.records[skip : skip + count]
 
     def fingerprint(self, id_pointer: str | None) -> str:
         """What tells this page from its neighbour: `i…` from record ids where they have one, else `r…` from bytes."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from app.connectors.pages import Record
 from app.db import segments as segment_rows
 from app.db import slices
 from app.db.pool import Connection, Database
@@ -69,9 +71,9 @@ class Checkpoints:
         """True where this leg has made progress that counts."""
         return self.committed != self._claim.position
 
-    def take_in(self, block: bytes, record_count: int, position: Position) -> None:
-        """Add a page's records; they count with the next commit. Raises the storage errors."""
-        self._output.add(block, record_count)
+    def take_in(self, records: Sequence[Record], size_bytes: int, position: Position) -> None:
+        """Add a page's records, about so long together; they count with the next commit. Raises the storage errors."""
+        self._output.add(records, size_bytes)
         self._page_count += 1
         self.position = position
 

@@ -224,10 +224,9 @@ class Leg:
             self._records_left -= take
         if self._goes_ahead and not (behind.exhausted or self._records_left == 0 or self._is_leg_over()):
             self._fetching.begin(behind)  # at an apiLimit that is reached the next step ends the run
-        block = got.page.jsonl(position.skip, take)
         if got.total is not None:
             self._checkpoints.vendor_total = got.total
-        self._checkpoints.take_in(block, take, behind)
+        self._checkpoints.take_in(got.page.chosen(position.skip, take), got.body_bytes, behind)
         if self._goes_ahead and got.elapsed_s < _QUICK_S:
             self._checkpoints.keep_up()
         else:

@@ -1,4 +1,4 @@
-"""What a leg has fetched and not yet committed: blocks of JSON Lines on their way into immutable segments."""
+"""What a leg has fetched and not yet committed: records on their way into immutable segments."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from app.connectors.pages import Record
 from app.db.slices import Claim
 from app.domain.segments import Encoding, Segment, segment_key
 from app.services.lane import Lane
 from app.storage.columns import ColumnScanner
 from app.storage.objects import ObjectStore
-from app.storage.segments import SegmentBuilder
+from app.storage.segments import BuiltSegment, SegmentBuilder
 
-_HAND_OVER_BYTES = 1024 * 1024
-"""Blocks go to the other thread in portions: each hand-over, and each turn of the interpreter's lock, has its price."""
+_SLICE_BYTES = 128 * 1024
+"""What is packed in one go: small enough to lie in the processor's cache from cutting to packing, and no smaller, as
+each turn of the packer has its price."""
 
 _MAX_WAITING_BYTES = 3 * 1024 * 1024
 
@@ -39,10 +41,11 @@ class Sealed:
 
 
 class Output:
-    """Blocks go in, stored segments come out. A segment is stored when it is full or when a checkpoint is sealed.
+    """Records go in, stored segments come out. A segment is stored when it is full or when a checkpoint is sealed.
 
-    Packing and storing happen in a thread beside the leg's. Nothing here counts until `app.db.slices.advance` has
-    committed it; a key is never written twice because it carries the claim number and a random part.
+    The leg packs, while the next page, already asked for, comes into the buffers of the system; what is packed is
+    stored by a thread beside it. Nothing here counts until `app.db.slices.advance` has committed it; a key is never
+    written twice because it carries the claim number and a random part.
     """
 
     def __init__(self, store: ObjectStore, claim: Claim, *, encoding: Encoding, columns: Sequence[str] | None) -> None:
@@ -51,6 +54,8 @@ class Output:
         self._encoding = encoding
         self._nonce = secrets.token_hex(4)
         self._lane = Lane(_MAX_WAITING_BYTES)
+        self._scanner = None if columns is None else ColumnScanner(columns)
+        self._builder = SegmentBuilder(encoding, scanner=self._scanner)
         self._blocks: list[bytes] = []
         self._blocks_bytes = self._blocks_records = 0
         self._committed_count = 0
@@ -58,36 +63,45 @@ class Output:
         self.plain_bytes = 0
         # From here on only the lane's thread touches it.
         self._sequence = claim.sequence
-        self._scanner = None if columns is None else ColumnScanner(columns)
-        self._builder = SegmentBuilder(encoding, scanner=self._scanner)
         self._unsealed: list[Segment] = []
         self._keys: list[str] = []
 
-    def add(self, block: bytes, record_count: int) -> None:
-        """Take in one page's records as JSON Lines.
+    def add(self, records: Sequence[Record], size_bytes: int) -> None:
+        """Take in one page's records, each on one line; `size_bytes`: how long they are together, about.
 
         Raises the storage errors of what was added before; then nothing of what is uncommitted counts.
         """
-        if not record_count:
-            return
-        self._blocks.append(block)
-        self._blocks_bytes += len(block)
-        self._blocks_records += record_count
-        self.record_count += record_count
-        self.plain_bytes += len(block)
-        if self._blocks_bytes >= _HAND_OVER_BYTES:
-            self._hand_over()
+        step = max(1, len(records) * _SLICE_BYTES // max(size_bytes, 1))
+        for start in range(0, len(records), step):
+            part = records[start : start + step]
+            block = b"\n".join([*part, b""])
+            self._blocks.append(block)
+            self._blocks_bytes += len(block)
+            self._blocks_records += len(part)
+            self.record_count += len(part)
+            self.plain_bytes += len(block)
+            if self._blocks_bytes >= _SLICE_BYTES // 2:
+                self._pack()
 
-    def _hand_over(self) -> None:
-        blocks, size_bytes, record_count = self._blocks, self._blocks_bytes, self._blocks_records
+    def _pack(self) -> None:
+        blocks = self._blocks
+        self._builder.add(blocks[0] if len(blocks) == 1 else b"".join(blocks), self._blocks_records)
         self._blocks, self._blocks_bytes, self._blocks_records = [], 0, 0
-        self._lane.add(lambda: self._pack(blocks, record_count), size_bytes)
+        if self._builder.is_full:
+            built = self._cut()
+            self._lane.add(lambda: self._put(built), built.stored_bytes)
+
+    def _cut(self) -> BuiltSegment:
+        built = self._builder.finish()
+        self._builder = SegmentBuilder(self._encoding, scanner=self._scanner)
+        return built
 
     def seal(self) -> Sealed:
         """All that was added since the last time, on its way into the store. Raises as `add` does."""
         if self._blocks:
-            self._hand_over()
-        sealed = Sealed(self.record_count, self.plain_bytes, self._lane.ask(self._store_all))
+            self._pack()
+        built = self._cut()
+        sealed = Sealed(self.record_count, self.plain_bytes, self._lane.ask(lambda: self._put_last(built)))
         self.record_count = self.plain_bytes = 0
         return sealed
 
@@ -106,13 +120,7 @@ class Output:
 
     # In the lane's thread ---------------------------------------------------------------------------------------------
 
-    def _pack(self, blocks: list[bytes], record_count: int) -> None:
-        self._builder.add(blocks[0] if len(blocks) == 1 else b"".join(blocks), record_count)
-        if self._builder.is_full:
-            self._store_segment()
-
-    def _store_segment(self) -> None:
-        built = self._builder.finish()
+    def _put(self, built: BuiltSegment) -> None:
         key = segment_key(
             self._claim.job_id,
             self._claim.run_number,
@@ -126,10 +134,10 @@ class Output:
         self._keys.append(key)
         self._unsealed.append(built.as_segment(key))
         self._sequence += 1
-        self._builder = SegmentBuilder(self._encoding, scanner=self._scanner)
 
-    def _store_all(self) -> list[Segment]:
-        if self._builder.record_count:
-            self._store_segment()
+    def _put_last(self, built: BuiltSegment) -> list[Segment]:
+        """Of what is sealed; all of its segments."""
+        if built.record_count:
+            self._put(built)
         stored, self._unsealed = self._unsealed, []
         return stored

@@ -28,7 +28,7 @@ def client_for(name: str, vendor: ListVendor, **overrides: Any) -> VendorClient:
 
 
 def ids_of(got: GotPage) -> list[int]:
-    return [json.loads(line)["id"] for line in got.page.jsonl().splitlines()]
+    return [json.loads(bytes(record))["id"] for record in got.page.records]
 
 
 def got(client: VendorClient, cursor: Json, size: int) -> GotPage:
