@@ -24,6 +24,9 @@ _WARM_UP = 0.2
 _SIZES = (20_000, 20_000, 20_000, 20_000, 2_000, 2_000, 2_000, 2_000)
 """Records of the jobs that run at any time: those of 2,000 end about twice a second."""
 
+_PEAK_JOBS = 80
+"""At once in the warm-up; two workers have 32 slots."""
+
 _SETTINGS = {
     "HAULAGE_RETENTION_S": "20",
     "HAULAGE_ROW_RETENTION_S": "60",
@@ -65,8 +68,11 @@ class _Work:
         for count in self.running.values():
             wanted.remove(count)
         for count in wanted:
-            criteria = {"pageSize": 200, "notificationUrl": self.receiver.url}
-            self.running[self.under_test.submit(self.url(count), **criteria)] = count
+            self.running[self.submit(count)] = count
+
+    def submit(self, count: int) -> int:
+        """A job of so many records that calls back; its id."""
+        return self.under_test.submit(self.url(count), pageSize=200, notificationUrl=self.receiver.url)
 
     def take_ended(self) -> None:
         """Fetch and check the results of jobs that ended. Raises RuntimeError for one that did not complete."""
@@ -99,6 +105,7 @@ def _soak(bench: Bench, under_test: ProductUnderTest, receiver: Receiver) -> tup
     lasts_s = _MINUTES * 60 * bench.scale
     for count in set(_SIZES):
         under_test.warm_up(work.url(count), 200)
+    _peak(work)
     gauges = Gauges(under_test)
     began_at = time.monotonic()
     samples = []
@@ -113,6 +120,13 @@ def _soak(bench: Bench, under_test: ProductUnderTest, receiver: Receiver) -> tup
             samples.append(gauges.sample())
     _drain(work)
     return samples, work
+
+
+def _peak(work: _Work) -> None:
+    """More jobs at once than there are slots: each slot's thread opens its connections at first use and keeps them."""
+    submitted = [work.submit(min(_SIZES)) for _ in range(_PEAK_JOBS)]
+    work.under_test.wait_for(submitted)
+    wait_until(lambda: set(submitted) <= work.called_back(), "the callbacks of the peak", 120)
 
 
 def _ticks(began_at: float, lasts_s: float) -> Iterator[tuple[float, bool]]:
