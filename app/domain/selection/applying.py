@@ -1,0 +1,91 @@
+"""A job's criteria on records: which ones are kept, and what of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.domain.selection.fields import WHOLE, Fields
+from app.domain.selection.judging import Judge, Record
+from app.domain.selection.rewriting import rewritten
+from app.domain.selection.scanning import UnreadableError
+from app.domain.selection.window import Window
+
+__all__ = ["Record", "Selected", "Selection"]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What came out. `consumed` records went in, of which `filtered` lie outside the window or fail the condition.
+
+    `undated` ones have no readable date where a window needs one; they are left out too and are no part of `filtered`.
+    """
+
+    records: Sequence[Record]
+    consumed: int
+    filtered: int = 0
+    undated: int = 0
+
+
+class Selection:
+    """Criteria of one job. Learns how its records are laid out, so it is made once a leg, for one thread.
+
+    `fields`: dotted names, none for all. `drop_nulls`: fields that are null go, at every depth. `condition`: see
+    `app.domain.ocnql`.
+    """
+
+    def __init__(
+        self,
+        fields: Iterable[str] = (),
+        *,
+        drop_nulls: bool = False,
+        window: Window | None = None,
+        condition: Any = None,
+    ) -> None:
+        names = tuple(fields)
+        self._fields = Fields(names) if names else WHOLE
+        self._drops_nulls = drop_nulls
+        self._judge = _judge(window, condition)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """True where every record stays as it is."""
+        return self._judge is None and self._fields.whole and not self._drops_nulls
+
+    def apply(self, records: Sequence[Record], room: int | None = None) -> Selected:
+        """The records that are kept, at most `room`, each with what is kept of it. Each is one JSON text on one line.
+
+        A record that is no object, or no JSON, has no fields: a window leaves it out as undated, a condition sees an
+        empty record, and what passes them stays as it is.
+        """
+        most = len(records) if room is None else room
+        if self._judge is None:
+            kept: Sequence[Record] = records if most >= len(records) else records[:most]
+            consumed, undated = len(kept), 0
+        else:
+            kept, consumed, undated = self._judge.kept(records, most)
+        return Selected(self._cut(kept), consumed, consumed - len(kept) - undated, undated)
+
+    def _cut(self, records: Sequence[Record]) -> Sequence[Record]:
+        if self._fields.whole and not self._drops_nulls:
+            return records
+        return [self._cut_one(bytes(record)) for record in records]
+
+    def _cut_one(self, record: bytes) -> bytes:
+        if self._fields.whole and b"null" not in record:
+            return record
+        try:
+            return rewritten(record, self._fields, drops_nulls=self._drops_nulls)
+        except UnreadableError:
+            return record
+
+
+def _judge(window: Window | None, condition: Any) -> Judge | None:
+    if window is None and condition is None:
+        return None
+    if condition is None:
+        return Judge(window, None, ())
+    from app.domain.ocnql import compile_condition, fields_of
+
+    return Judge(window, compile_condition(condition), fields_of(condition))

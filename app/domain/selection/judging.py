@@ -1,0 +1,159 @@
+"""Which records belong to a window and fulfil a condition. Only the fields that are asked about are decoded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, TypedDict
+
+import msgspec
+
+from app.domain.instants import parse_instant
+from app.domain.selection.scanning import UnreadableError, name_of, skip_space, string_end, value_behind_name, value_end
+from app.domain.selection.window import Window
+
+Predicate = Callable[[Mapping[str, Any]], bool]
+Record = bytes | msgspec.Raw
+Values = dict[str, Any]
+
+_SURROGATES = "surrogateescape"
+
+
+class NeededFields:
+    """Decodes from records the top-level fields that some dotted names lead through, and nothing else.
+
+    Numbers are int, or exact as Decimal. A name that comes twice counts with its last value. A record that is no object
+    or no JSON has no fields, and a value that Python cannot hold is as absent.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._tops = frozenset(top for name in names for top in _tops(name))
+        shape = TypedDict("Needed", dict.fromkeys(self._tops, Any), total=False)  # type: ignore[misc]
+        self._decoder = msgspec.json.Decoder(shape, float_hook=Decimal)
+
+    def of_all(self, records: Sequence[Record]) -> list[Values]:
+        """Those of each record."""
+        try:
+            decoded: list[Any] = self._decoder.decode_lines(b"\n".join(records))
+        except _UNDECODABLE:
+            return [self.of(record) for record in records]
+        return decoded if len(decoded) == len(records) else [self.of(record) for record in records]
+
+    def of(self, record: Record) -> Values:
+        """Those of one record. Never raises."""
+        try:
+            decoded: Any = self._decoder.decode(record)
+        except _UNDECODABLE:
+            return self._scanned(bytes(record))
+        return dict(decoded)
+
+    def _scanned(self, text: bytes) -> Values:
+        try:
+            return {name: _decoded(raw) for name, raw in _members(text) if name in self._tops}
+        except UnreadableError:
+            return {}
+        except _OUT_OF_REACH:
+            return self._scanned_singly(text)
+
+    def _scanned_singly(self, text: bytes) -> Values:
+        values: Values = {}
+        for name, raw in _members(text):
+            if name in self._tops:
+                values.pop(name, None)
+                try:
+                    values[name] = _decoded(raw)
+                except _OUT_OF_REACH:
+                    continue
+        return values
+
+
+def _tops(name: str) -> list[str]:
+    """The names at which a dotted name may begin: `a.b` is found within "a" and as "a.b"."""
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+
+
+def _members(text: bytes) -> list[tuple[str, bytes]]:
+    """The members of an object, in order; none of anything else. Raises UnreadableError."""
+    at = skip_space(text, 0)
+    if text[at : at + 1] != b"{":
+        return []
+    members: list[tuple[str, bytes]] = []
+    at = skip_space(text, at + 1)
+    while text[at : at + 1] != b"}":
+        if members:
+            if text[at : at + 1] != b",":
+                raise UnreadableError(f"no ',' at {at}")
+            at = skip_space(text, at + 1)
+        if text[at : at + 1] != b'"':
+            raise UnreadableError(f"no name at {at}")
+        name_end = string_end(text, at)
+        value_at = value_behind_name(text, name_end)
+        end = value_end(text, value_at)
+        members.append((name_of(text, at, name_end), text[value_at:end]))
+        at = skip_space(text, end)
+    return members
+
+
+def _number(text: str) -> Any:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # an exponent beyond all bounds
+        return float(text)
+
+
+def _integer(text: str) -> Any:
+    return int(text) if len(text) <= _MOST_DIGITS else Decimal(text)
+
+
+_MOST_DIGITS = 4000  # Python refuses a little more, as it would take long
+_SLOW = json.JSONDecoder(parse_float=_number, parse_int=_integer, strict=False)
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidOperation)
+_OUT_OF_REACH = (ValueError, RecursionError)
+
+
+def _decoded(raw: bytes) -> Any:
+    return _SLOW.decode(raw.decode("utf-8", _SURROGATES))
+
+
+def found(values: Values, name: str) -> Any:
+    """The value that a dotted name leads to, None if there is none. As in conditions the longest key wins each time."""
+    value: Any = values
+    while isinstance(value, dict):
+        if name in value:
+            return value[name]
+        key = next((key for key in reversed(_tops(name)) if key in value), None)
+        if key is None:
+            return None
+        value, name = value[key], name[len(key) + 1 :]
+    return None
+
+
+class Judge:
+    """Says of records which ones are kept, and counts why the others are not."""
+
+    def __init__(self, window: Window | None, condition: Predicate | None, condition_fields: Iterable[str]) -> None:
+        self._window = window
+        self._condition = condition
+        names = [*condition_fields] if condition else []
+        self._needed = NeededFields([*names, window.field] if window else names)
+
+    def kept(self, records: Sequence[Record], room: int) -> tuple[list[Record], int, int]:
+        """(at most `room` of the records, how many were looked at until then, how many of those have no date)."""
+        chosen: list[Record] = []
+        undated = consumed = 0
+        for record, values in zip(records, self._needed.of_all(records), strict=True):
+            if len(chosen) == room:
+                break
+            consumed += 1
+            if self._window is not None:
+                instant_ns = parse_instant(found(values, self._window.field))
+                if instant_ns is None:
+                    undated += 1
+                    continue
+                if not self._window.holds(instant_ns):
+                    continue
+            if self._condition is None or self._condition(values):
+                chosen.append(record)
+        return chosen, consumed, undated
