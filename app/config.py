@@ -66,6 +66,13 @@ class Settings:
         default=0.5,
         low=0,
     )
+    calls_ahead: int = _setting(
+        "HAULAGE_CALLS_AHEAD",
+        "Vendor calls that a job has under way at once where pages are numbered and their total is known; 1: no more "
+        "than the next page",
+        default=4,
+        low=1,
+    )
     retry_tries: int = _setting(
         "HAULAGE_RETRY_TRIES", "Failed tries at one position before the job aborts", default=15, low=1
     )

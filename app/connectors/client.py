@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from app.connectors import auth
+from app.connectors.ahead import Place, guesses, place_of
 from app.connectors.classify import NO_CONTENT, Verdict, classify_fault, classify_response, classify_transport
 from app.connectors.faults import PageFault
 from app.connectors.links import origin_of
@@ -49,7 +50,10 @@ _PLAIN_IN_QUERY = re.compile(r"[A-Za-z0-9_.\-~$:,@/]*")
 
 
 class GotPage(msgspec.Struct, frozen=True):
-    """A page that may be delivered. `total`: as the vendor states it, evidence only. `body_bytes`: inflated."""
+    """A page that may be delivered. `total`: as the vendor states it, evidence only. `body_bytes`: inflated.
+
+    `came_packed`: the vendor had compressed it.
+    """
 
     page: Page
     next: Next
@@ -58,6 +62,7 @@ class GotPage(msgspec.Struct, frozen=True):
     body_bytes: int
     date_header: str | None
     elapsed_s: float = 0.0
+    came_packed: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,19 @@ class VendorClient:
         except ConfigError as error:
             return Call(self, Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, ""), "", cursor, size)
 
+    def place(self, cursor: Any, size: int) -> Place:
+        """What tells the call for the page at `cursor` from others under way."""
+        return place_of(self._object.list.page, cursor, size)
+
+    def guesses(self, cursor: Any, size: int) -> Iterator[dict[str, Any]]:
+        """Cursors of the pages behind the one at `cursor`, good for `start` alone; see `app.connectors.ahead`."""
+        return guesses(self._object.list.page, cursor, size)
+
+    @property
+    def is_total_exact(self) -> bool:
+        """Whether the connector says that the vendor's total counts exactly what its list gives."""
+        return self._object.list.page.is_total_exact
+
     def fetch(
         self, cursor: Any, size: int, query: Mapping[str, str] | None = None, beat: Beat | None = None
     ) -> FetchResult:
@@ -223,6 +241,7 @@ class VendorClient:
             body_bytes=len(response.body),
             date_header=response.headers.get("Date"),
             elapsed_s=response.elapsed_s,
+            came_packed=0 < response.wire_bytes < len(response.body),
         )
 
     def _view(self, page: Page, response: Response, url: str) -> PageView:
@@ -278,11 +297,14 @@ class Call:
         self._cursor = cursor
         self._size = size
 
-    def result(self, beat: Beat | None = None) -> FetchResult:
-        """The page, or why there is none. Raises Interrupted when `beat` says stop."""
+    def result(self, beat: Beat | None = None, *, cursor: Any = None) -> FetchResult:
+        """The page, or why there is none. Raises Interrupted when `beat` says stop.
+
+        `cursor`: the one that led here, where the call was begun by a guess.
+        """
         if isinstance(self._sent, Failed):
             return self._sent
-        return self._client.read(self._sent, self._url, self._cursor, self._size, beat)
+        return self._client.read(self._sent, self._url, cursor or self._cursor, self._size, beat)
 
     def abandon(self) -> None:
         """Break it off; the vendor may have counted it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from app.db import slices
+from app.db import checkpoints
 from app.db.pool import Connection
 from app.db.runs import Run
 from app.db.slices import Claim
@@ -29,6 +29,11 @@ class CallBudget:
         """Reserved and not used yet."""
         self.made = 0
         """Made since the last report."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the run has an apiLimit."""
+        return self._left is not None
 
     def take(self) -> bool:
         """Account for one call about to be made; False when the run's apiLimit is reached.
@@ -57,8 +62,8 @@ class CallBudget:
         """True once the reservation stands, by this statement or by one whose reply was lost."""
         claim, number = self._claim, self._lease.checkpoint
         return (
-            slices.reserve_calls(conn, claim.slice_id, claim.number, number, made=self.made, wanted=wanted)
-            or slices.find_checkpoint(conn, claim.slice_id, claim.number) == number + 1
+            checkpoints.reserve_calls(conn, claim.slice_id, claim.number, number, made=self.made, wanted=wanted)
+            or checkpoints.find_checkpoint(conn, claim.slice_id, claim.number) == number + 1
         )
 
     def wanted(self, left: int | None = None) -> int:

@@ -1,57 +1,106 @@
-"""The vendor calls of a leg: each paid for and made with a live lease, at most one under way."""
+"""The vendor calls of a leg: each paid for and made with a live lease; several at once where places can be guessed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
-from app.connectors.client import Call, FetchResult
+from app.connectors.ahead import Place
+from app.connectors.client import Call, FetchResult, GotPage
 from app.db.slices import Position
 from app.services.calls import CallBudget
 from app.services.lease import Lease
 from app.services.plan import Plan
 
+_SLOW_S = 0.005
+"""A vendor that answers sooner gains nothing from several calls at once."""
+
+_MOST_BYTES_AHEAD = 8 * 1024 * 1024
+
 
 class Fetching:
-    """Begins a call and gives its page. Between the two the leg may do other work."""
+    """Begins calls and gives their pages. Between the two the leg may do other work."""
 
-    def __init__(self, plan: Plan, lease: Lease, calls: CallBudget) -> None:
+    def __init__(self, plan: Plan, lease: Lease, calls: CallBudget, *, most_calls: int) -> None:
+        """`most_calls`: how many may be under way at once, where the places of further pages can be guessed."""
         self._plan = plan
         self._lease = lease
         self._calls = calls
-        self._call: Call | None = None
+        self._most_calls = most_calls
+        self._under_way: dict[Place, Call] = {}
+        self._is_slow = False
+        self._page_bytes = 0
 
-    @property
-    def is_under_way(self) -> bool:
-        """A call was begun and its result not asked for."""
-        return self._call is not None
+    def is_under_way(self, position: Position) -> bool:
+        """The call for that page was begun and its result not asked for."""
+        return self._place(position) in self._under_way
 
-    def begin(self, position: Position) -> bool:
-        """Send the call for the page at `position`; False when the run's apiLimit is reached.
+    def begin(self, position: Position, records_left: int | None = None) -> bool:
+        """Send the call for the page at `position`, and those behind it that will surely be wanted.
 
-        Raises LostClaimError, DatabaseUnavailableError; then nothing was sent.
+        `records_left`: so many records at most will be taken from the page at `position` on. False when the run's
+        apiLimit is reached. Raises LostClaimError, DatabaseUnavailableError; then nothing was sent.
         """
         self._lease.check()
-        if not self._calls.take():
+        if not self._send(position):
             return False
-        self._call = self._plan.client.start(position.cursor, position.page_size, self._plan.query)
+        wanted = {self._place(position)}
+        for ahead in islice(self._behind(position, records_left), max(0, self._room() - 1)):
+            wanted.add(self._place(ahead))
+            if not self._send(ahead):
+                break
+        for place in self._under_way.keys() - wanted:
+            self._under_way.pop(place).abandon()
         return True
 
-    def result(self, meanwhile: Callable[[], None]) -> FetchResult:
-        """The page of the call that was begun; `meanwhile` is called about once a second while none comes.
+    def _send(self, position: Position) -> bool:
+        place = self._place(position)
+        if place not in self._under_way:
+            if not self._calls.take():
+                return False
+            self._under_way[place] = self._plan.client.start(position.cursor, position.page_size, self._plan.query)
+        return True
+
+    def _behind(self, position: Position, records_left: int | None) -> Iterator[Position]:
+        """Pages that will be wanted, as far as that is sure: a call too many would be missing from an apiLimit."""
+        client = self._plan.client
+        is_bound = self._calls.is_limited and not client.is_total_exact
+        if not self._is_slow or is_bound or (records_left is not None and self._plan.selection is not None):
+            return
+        page_size = (position.cursor or {}).get("learnt", position.page_size)
+        covered = page_size - position.skip
+        for cursor in client.guesses(position.cursor, position.page_size):
+            if records_left is not None and covered >= records_left:
+                return
+            yield Position(cursor, position.page_size, 0, exhausted=False)
+            covered += page_size
+
+    def _room(self) -> int:
+        by_size = _MOST_BYTES_AHEAD // self._page_bytes if self._page_bytes else self._most_calls
+        return min(self._most_calls, by_size)
+
+    def _place(self, position: Position) -> Place:
+        return self._plan.client.place(position.cursor, position.page_size)
+
+    def result(self, position: Position, meanwhile: Callable[[], None]) -> FetchResult:
+        """The page at `position`, whose call was begun; `meanwhile` is called about once a second while none comes.
 
         Raises Interrupted when the lease says stop, and what `meanwhile` raises.
         """
-        assert self._call is not None
-        call, self._call = self._call, None
+        call = self._under_way.pop(self._place(position))
 
         def beat() -> bool:
             meanwhile()
             return self._lease.beat()
 
-        return call.result(beat)
+        result = call.result(beat, cursor=position.cursor)
+        if isinstance(result, GotPage):
+            self._is_slow = self._is_slow or result.elapsed_s >= _SLOW_S
+            self._page_bytes = result.body_bytes
+        return result
 
     def abandon(self) -> None:
         """Break off what is under way; it stays counted, as the vendor may have counted it."""
-        if self._call is not None:
-            self._call.abandon()
-            self._call = None
+        for call in self._under_way.values():
+            call.abandon()
+        self._under_way.clear()
