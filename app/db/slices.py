@@ -5,14 +5,12 @@ Every statement of a holder repeats its claim number. No row back means that som
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.db import notices
 from app.db.pool import Connection, Row, as_json
 from app.domain.jobs import JobStatus
-from app.domain.segments import Segment
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ _WAITING = (
     "select 1 from slices other where other.next_run_at <= now() and other.lease_expires_at is null"
     " and other.id <> %(slice)s"
 )
-_SLOTS_PER_SLICE = f"""
+SLOTS_PER_SLICE = f"""
   case when exists ({_WAITING}) then (
     select held.n::float8 / (held.n + (select count(*) from ({_WAITING} limit 1000) as waiting))
     from (select greatest(1, count(*)) as n from slices where lease_expires_at > now()) as held
@@ -145,139 +143,15 @@ def renew(conn: Connection, slice_id: int, claim_number: int, *, lease_s: float)
     row = conn.execute(
         "update slices set lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s) from jobs"
         " where slices.id = %(slice)s and slices.claim = %(claim)s and slices.lease_expires_at is not null"
-        f" and jobs.id = slices.job_id returning jobs.status, {_SLOTS_PER_SLICE}",
+        f" and jobs.id = slices.job_id returning jobs.status, {SLOTS_PER_SLICE}",
         {"slice": slice_id, "claim": claim_number, "lease": lease_s},
     ).fetchone()
-    return None if row is None else _standing_from(row)
+    return None if row is None else standing_from(row)
 
 
-def _standing_from(row: Row) -> Standing:
+def standing_from(row: Row) -> Standing:
+    """From a row with the job's status and `slots_per_slice`."""
     return Standing(row["status"] == JobStatus.CANCELLATION_PENDING, row["slots_per_slice"])
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What one checkpoint adds. `calls_made` were made since the last report, `calls_wanted` are reserved ahead."""
-
-    position: Position
-    segments: Sequence[Segment]
-    record_count: int
-    page_count: int
-    plain_bytes: int
-    calls_made: int
-    calls_wanted: int
-    vendor_total: int | None
-
-
-_ADVANCE = f"""
-with moved as (
-  update slices set cursor = %(cursor)s, page_size = %(page_size)s, skip = %(skip)s, exhausted = %(exhausted)s,
-    sequence = sequence + %(segment_count)s, checkpoint = checkpoint + 1, try_count = 0, crash_count = 0,
-    last_error = null, calls_held = greatest(0, calls_held - %(made)s) + %(wanted)s,
-    lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s)
-  where id = %(slice)s and claim = %(claim)s and checkpoint = %(checkpoint)s and lease_expires_at is not null
-  returning job_id, run_number, number
-), stored as (
-  insert into segments (job_id, run_number, slice_number, sequence, claim, object_key, encoding, record_count,
-    plain_bytes, stored_bytes, crc32, flush_points, columns)
-  select moved.job_id, moved.run_number, moved.number, new.sequence, %(claim)s, new.object_key, new.encoding,
-    new.record_count, new.plain_bytes, new.stored_bytes, new.crc32, new.flush_points, new.columns
-  from moved, jsonb_to_recordset(%(segments)s) as new (sequence integer, object_key text, encoding text,
-    record_count bigint, plain_bytes bigint, stored_bytes bigint, crc32 bigint, flush_points jsonb, columns text[])
-), run as (
-  update runs set record_count = runs.record_count + %(records)s, calls_reserved = calls_reserved + %(wanted)s
-  from moved where runs.job_id = moved.job_id and runs.number = moved.run_number
-), job as (
-  update jobs set record_count = jobs.record_count + %(records)s, page_count = page_count + %(pages)s,
-    call_count = call_count + %(made)s, plain_bytes = plain_bytes + %(plain_bytes)s,
-    vendor_total = coalesce(%(vendor_total)s, vendor_total),
-    status = case when status in ('CREATED', 'STARTED') then 'RUNNING' else status end
-  from moved where jobs.id = moved.job_id returning jobs.status
-)
-select job.status, {_SLOTS_PER_SLICE} from job
-"""
-
-
-def advance(
-    conn: Connection,
-    slice_id: int,
-    claim_number: int,
-    checkpoint: int,
-    progress: Progress,
-    *,
-    sequence: int,
-    lease_s: float,
-) -> Standing | None:
-    """One checkpoint: segments, position and counters in ONE statement, fenced by claim and checkpoint number.
-
-    None when the claim is lost, or when this checkpoint stands already (ask `find_checkpoint`).
-    """
-    position = progress.position
-    row = conn.execute(
-        _ADVANCE,
-        {
-            "slice": slice_id,
-            "claim": claim_number,
-            "checkpoint": checkpoint,
-            "lease": lease_s,
-            "cursor": as_json(position.cursor),
-            "page_size": position.page_size,
-            "skip": position.skip,
-            "exhausted": position.exhausted,
-            "segment_count": len(progress.segments),
-            "segments": as_json([_segment_row(sequence + i, s) for i, s in enumerate(progress.segments)]),
-            "records": progress.record_count,
-            "pages": progress.page_count,
-            "plain_bytes": progress.plain_bytes,
-            "made": progress.calls_made,
-            "wanted": progress.calls_wanted,
-            "vendor_total": progress.vendor_total,
-        },
-    ).fetchone()
-    return None if row is None else _standing_from(row)
-
-
-def _segment_row(sequence: int, segment: Segment) -> dict[str, Any]:
-    return {
-        "sequence": sequence,
-        "object_key": segment.object_key,
-        "encoding": segment.encoding,
-        "record_count": segment.record_count,
-        "plain_bytes": segment.plain_bytes,
-        "stored_bytes": segment.stored_bytes,
-        "crc32": segment.crc32,
-        "flush_points": [[point.record, point.plain, point.packed] for point in segment.flush_points],
-        "columns": list(segment.columns),
-    }
-
-
-def find_checkpoint(conn: Connection, slice_id: int, claim_number: int) -> int | None:
-    """The committed checkpoint number while the claim is still ours; None when it is lost."""
-    row = conn.execute(
-        "select checkpoint from slices where id = %s and claim = %s", (slice_id, claim_number)
-    ).fetchone()
-    return None if row is None else int(row["checkpoint"])
-
-
-def reserve_calls(
-    conn: Connection, slice_id: int, claim_number: int, checkpoint: int, *, made: int, wanted: int
-) -> bool:
-    """Report `made` calls and reserve `wanted` more before they are made, once: it counts as a checkpoint.
-
-    False when the claim is lost, or when this checkpoint stands already (ask `find_checkpoint`). The table's check
-    constraint keeps the reservation at or below apiLimit whatever the caller computes.
-    """
-    row = conn.execute(
-        "with held as (update slices set calls_held = greatest(0, calls_held - %(made)s) + %(wanted)s,"
-        " checkpoint = checkpoint + 1 where id = %(slice)s and claim = %(claim)s and checkpoint = %(checkpoint)s"
-        " and lease_expires_at is not null returning job_id, run_number),"
-        " run as (update runs set calls_reserved = calls_reserved + %(wanted)s from held"
-        " where runs.job_id = held.job_id and runs.number = held.run_number returning 1),"
-        " job as (update jobs set call_count = call_count + %(made)s from held where jobs.id = held.job_id returning 1)"
-        " select 1 as kept from run, job",
-        {"slice": slice_id, "claim": claim_number, "checkpoint": checkpoint, "made": made, "wanted": wanted},
-    ).fetchone()
-    return row is not None
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from app.connectors.pages import Record
 from app.db.slices import Claim
 from app.domain.segments import Encoding, Segment, segment_key
+from app.domain.selection import Record
 from app.services.lane import Lane
 from app.storage.columns import ColumnScanner
 from app.storage.objects import ObjectStore
@@ -44,8 +44,11 @@ class Output:
     """Records go in, stored segments come out. A segment is stored when it is full or when a checkpoint is sealed.
 
     The leg packs, while the next page, already asked for, comes into the buffers of the system; what is packed is
-    stored by a thread beside it. Nothing here counts until `app.db.slices.advance` has committed it; a key is never
-    written twice because it carries the claim number and a random part.
+    stored by a thread beside it. That thread packs as well where the vendor's answers came compressed: inflating keeps
+    the leg busy then, and the vendor's machine has nothing to do meanwhile.
+
+    Nothing here counts until `app.db.checkpoints.advance` has committed it; a key is never written twice because it
+    carries the claim number and a random part.
     """
 
     def __init__(self, store: ObjectStore, claim: Claim, *, encoding: Encoding, columns: Sequence[str] | None) -> None:
@@ -58,6 +61,8 @@ class Output:
         self._builder = SegmentBuilder(encoding, scanner=self._scanner)
         self._blocks: list[bytes] = []
         self._blocks_bytes = self._blocks_records = 0
+        self._is_packed_beside: bool | None = None
+        """Who has the builder and the scanner: the lane's thread or the leg. The first page decides."""
         self._committed_count = 0
         self.record_count = 0
         self.plain_bytes = 0
@@ -66,11 +71,15 @@ class Output:
         self._unsealed: list[Segment] = []
         self._keys: list[str] = []
 
-    def add(self, records: Sequence[Record], size_bytes: int) -> None:
+    def add(self, records: Sequence[Record], size_bytes: int, *, came_packed: bool = False) -> None:
         """Take in one page's records, each on one line; `size_bytes`: how long they are together, about.
+
+        `came_packed`: the vendor had compressed them.
 
         Raises the storage errors of what was added before; then nothing of what is uncommitted counts.
         """
+        if self._is_packed_beside is None:
+            self._is_packed_beside = came_packed
         step = max(1, len(records) * _SLICE_BYTES // max(size_bytes, 1))
         for start in range(0, len(records), step):
             part = records[start : start + step]
@@ -81,15 +90,22 @@ class Output:
             self.record_count += len(part)
             self.plain_bytes += len(block)
             if self._blocks_bytes >= _SLICE_BYTES // 2:
-                self._pack()
+                self._hand_over()
 
-    def _pack(self) -> None:
-        blocks = self._blocks
-        self._builder.add(blocks[0] if len(blocks) == 1 else b"".join(blocks), self._blocks_records)
+    def _hand_over(self) -> None:
+        blocks, size_bytes, record_count = self._blocks, self._blocks_bytes, self._blocks_records
         self._blocks, self._blocks_bytes, self._blocks_records = [], 0, 0
-        if self._builder.is_full:
-            built = self._cut()
+        if self._is_packed_beside:
+            self._lane.add(lambda: self._put(self._pack(blocks, record_count)), size_bytes)
+            return
+        built = self._pack(blocks, record_count)
+        if built is not None:
             self._lane.add(lambda: self._put(built), built.stored_bytes)
+
+    def _pack(self, blocks: list[bytes], record_count: int) -> BuiltSegment | None:
+        """Returns the segment that is full now, if any."""
+        self._builder.add(blocks[0] if len(blocks) == 1 else b"".join(blocks), record_count)
+        return self._cut() if self._builder.is_full else None
 
     def _cut(self) -> BuiltSegment:
         built = self._builder.finish()
@@ -99,9 +115,13 @@ class Output:
     def seal(self) -> Sealed:
         """All that was added since the last time, on its way into the store. Raises as `add` does."""
         if self._blocks:
-            self._pack()
-        built = self._cut()
-        sealed = Sealed(self.record_count, self.plain_bytes, self._lane.ask(lambda: self._put_last(built)))
+            self._hand_over()
+        if self._is_packed_beside:
+            stored = self._lane.ask(lambda: self._put_last(self._cut()))
+        else:
+            built = self._cut()
+            stored = self._lane.ask(lambda: self._put_last(built))
+        sealed = Sealed(self.record_count, self.plain_bytes, stored)
         self.record_count = self.plain_bytes = 0
         return sealed
 
@@ -120,7 +140,9 @@ class Output:
 
     # In the lane's thread ---------------------------------------------------------------------------------------------
 
-    def _put(self, built: BuiltSegment) -> None:
+    def _put(self, built: BuiltSegment | None) -> None:
+        if built is None:
+            return
         key = segment_key(
             self._claim.job_id,
             self._claim.run_number,

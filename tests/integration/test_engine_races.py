@@ -6,9 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
-from app.db import slices
+from app.db import checkpoints, slices
+from app.db.checkpoints import Progress
 from app.db.pool import Connection
-from app.db.slices import Claim, HandBack, Position, Progress
+from app.db.slices import Claim, HandBack, Position
 from app.domain.segments import Segment, segment_key
 from app.errors import ConflictError, HaulageError
 from app.services import control
@@ -115,7 +116,7 @@ class Thief:
     def _leg(self, conn: Connection, claim: Claim) -> None:
         held, checkpoint, sequence = 0, claim.checkpoint, claim.sequence
         for number in range(self._dice.randint(1, 4)):
-            if not slices.reserve_calls(conn, claim.slice_id, claim.number, checkpoint, made=held, wanted=2):
+            if not checkpoints.reserve_calls(conn, claim.slice_id, claim.number, checkpoint, made=held, wanted=2):
                 return
             key = segment_key(self._job_id, 1, 1, sequence, claim.number, f"n{number}")
             progress = Progress(
@@ -128,7 +129,7 @@ class Thief:
                 calls_wanted=0,
                 vendor_total=None,
             )
-            if not slices.advance(
+            if not checkpoints.advance(
                 conn, claim.slice_id, claim.number, checkpoint + 1, progress, sequence=sequence, lease_s=0
             ):
                 return

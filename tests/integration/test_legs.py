@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.db import slices
+from app.db import checkpoints, slices
 from app.domain.jobs import JobStatus, StopReason
 from app.services import control
 from tests.fakes.engine import Engine, assert_exact, status
@@ -117,7 +117,7 @@ def test_calls_that_a_dead_worker_held_are_written_off_and_never_made_again(engi
     with engine.plain_db.connection() as conn:
         claim = slices.claim(conn, engine.slice_of(job_id), worker_id=None, lease_s=30)
         assert claim is not None
-        assert slices.reserve_calls(conn, claim.slice_id, claim.number, claim.checkpoint, made=0, wanted=5)
+        assert checkpoints.reserve_calls(conn, claim.slice_id, claim.number, claim.checkpoint, made=0, wanted=5)
     engine.lose_holder(job_id)
 
     job = engine.run(job_id)

@@ -28,9 +28,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from app.db import jobs, plans, slices
+from app.db import checkpoints, jobs, plans, slices
+from app.db.checkpoints import Progress
 from app.db.pool import Connection
-from app.db.slices import HandBack, Position, Progress, Standing
+from app.db.slices import HandBack, Position, Standing
 from app.domain.jobs import JobStatus, StopReason
 from app.domain.segments import Segment, segment_key
 from app.errors import ConflictError, LostClaimError
@@ -162,7 +163,7 @@ class EngineMachine(RuleBasedStateMachine):
         wanted = min(wanted, hand.left)
 
         def send(conn: Connection) -> bool:
-            return slices.reserve_calls(
+            return checkpoints.reserve_calls(
                 conn, hand.claim.slice_id, hand.claim.number, hand.checkpoint, made=hand.made, wanted=wanted
             )
 
@@ -179,7 +180,7 @@ class EngineMachine(RuleBasedStateMachine):
         if not self.counts(hand) or hand.left is None:
             return
         with pytest.raises(psycopg.errors.CheckViolation), self.engine.plain_db.connection() as conn:
-            slices.reserve_calls(
+            checkpoints.reserve_calls(
                 conn, hand.claim.slice_id, hand.claim.number, hand.checkpoint, made=0, wanted=hand.left + 1
             )
 
@@ -224,7 +225,7 @@ class EngineMachine(RuleBasedStateMachine):
         progress = Progress(position, rows, sum(counts), 1, 3 * len(rows), hand.made, wanted, None)
 
         def send(conn: Connection) -> Standing | None:
-            return slices.advance(
+            return checkpoints.advance(
                 conn,
                 hand.claim.slice_id,
                 hand.claim.number,

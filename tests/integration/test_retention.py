@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app.db import idempotency, jobs, slices, workers
+from app.db import checkpoints, idempotency, jobs, slices, workers
+from app.db.checkpoints import Progress
 from app.db.pool import Connection
-from app.db.slices import Claim, HandBack, Progress
+from app.db.slices import Claim, HandBack
 from app.domain.criteria import DownloadCriteria
 from app.domain.jobs import JobStatus
 from app.domain.segments import Segment, segment_key
@@ -190,7 +191,7 @@ def test_a_commit_during_the_look_is_safe_wherever_it_falls(engine: Engine, goes
             with engine.plain_db.connection() as conn:
                 segment = Segment(key, "plain", 1, 3, 3, 0, ())
                 progress = Progress(claim.position, [segment], 1, 1, 3, 0, 0, None)
-                assert slices.advance(conn, claim.slice_id, claim.number, 0, progress, sequence=0, lease_s=30)
+                assert checkpoints.advance(conn, claim.slice_id, claim.number, 0, progress, sequence=0, lease_s=30)
                 if goes_on != "commits":
                     assert slices.hand_back(conn, claim.slice_id, claim.number, HandBack(0.0, 0))
                 if goes_on == "is_taken_over":
