@@ -14,9 +14,9 @@ from app.api.authorization import caller, element_caller, require_element_caller
 from app.api.blueprint import ApiBlueprint
 from app.api.bulk_schemas import CriteriaSchema, FailedRowSchema, JobItemSchema, StatusSchema, SubmissionSchema
 from app.api.negotiation import require_json_accepted
-from app.api.paging import page_request
+from app.api.paging import NOTICE, page_request
 from app.api.paging_docs import PAGE_HEADERS, PAGE_PARAMETERS, query_parameter
-from app.api.result_response import send_page, send_result
+from app.api.result_response import header_text, send_page, send_result
 from app.api.runtime import context, json_response
 from app.db.jobs import Job
 from app.domain.criteria import DownloadCriteria
@@ -79,7 +79,9 @@ def download(criteria: DownloadCriteria) -> Response:
         request_digest=_digest(instance_id, criteria),
     )
     g.job_id = submission.job_id
-    return json_response(submission_document(submission.instance_id, submission.job_id, submission.status))
+    headers = {NOTICE: header_text(submission.notice)} if submission.notice else None
+    document = submission_document(submission.instance_id, submission.job_id, submission.status)
+    return json_response(document, headers=headers)
 
 
 @blueprint.call("GET", "/bulk/jobs")

@@ -7,8 +7,8 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, fields, post_load, pre_load
 
-from app.api.fields import choice, text, texts_by_name, whole_number
-from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria
+from app.api.fields import MetaData, choice, text, texts_by_name, true_or_false, whole_number
+from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria, split_names
 from app.domain.jobs import FileFormat
 from app.errors import InvalidInputError
 
@@ -35,6 +35,34 @@ class CriteriaSchema(Schema):
     )
     query = texts_by_name(allow_none=True, metadata={"description": "Further query parameters of the vendor's call"})
     notificationUrl = text(1, 2000, allow_none=True, metadata={"description": "Gets a POST when the job has ended"})
+    selectFields = text(
+        1, 20_000, allow_none=True, metadata={"description": "Comma-separated fields to keep; dotted names go deeper"}
+    )
+    filterNulls = true_or_false(metadata={"description": "Leave out fields that are null"})
+    date_from = text(
+        1,
+        100,
+        data_key="from",
+        allow_none=True,
+        metadata={"description": "Only records whose filterDateField is at or after this moment"},
+    )
+    date_to = text(
+        1,
+        100,
+        data_key="to",
+        allow_none=True,
+        metadata={
+            "description": "Only records whose filterDateField is at or before this moment; a date means all day"
+        },
+    )
+    filterDateField = text(
+        1, 200, allow_none=True, metadata={"description": "The field that `from` and `to` are compared with"}
+    )
+    where = text(1, 20_000, allow_none=True, metadata={"description": "OCNQL: only records for which this is true"})
+    metaData = MetaData(
+        allow_none=True,
+        metadata={"description": "fileName: the result's name; callback-payload: given back in status and callbacks"},
+    )
 
     @pre_load
     def refuse_other_criteria(self, given: Any, **_: Any) -> Any:
@@ -53,6 +81,7 @@ class CriteriaSchema(Schema):
     @post_load
     def as_criteria(self, values: dict[str, Any], **_: Any) -> DownloadCriteria:
         """Null is as good as absent."""
+        about = values.get("metaData") or {}
         return DownloadCriteria(
             object_name=values["objectName"],
             file_format=FileFormat.parse(values.get("format") or FileFormat.JSONL.value),
@@ -61,6 +90,15 @@ class CriteriaSchema(Schema):
             api_limit=values.get("apiLimit"),
             query=values.get("query") or {},
             notification_url=values.get("notificationUrl"),
+            select_fields=split_names(values.get("selectFields") or ""),
+            filter_nulls=values.get("filterNulls") or False,
+            date_from=values.get("date_from"),
+            date_to=values.get("date_to"),
+            filter_date_field=values.get("filterDateField"),
+            where=values.get("where"),
+            file_name=about.get("fileName"),
+            callback_payload=about.get("callback-payload"),
+            ignored=tuple(f"metaData.{name}" for name in about if name not in MetaData.known),
         )
 
 

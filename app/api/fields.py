@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from marshmallow import ValidationError, fields, validate
 
 INT32 = 2**31 - 1
@@ -35,6 +36,45 @@ def text(low: int = 1, high: int = 200, **options: Any) -> fields.String:
     return fields.String(
         validate=validate.Length(min=low, max=high, error=accepted), error_messages=messages, **options
     )
+
+
+def true_or_false(**options: Any) -> Flag:
+    """A JSON boolean, or its name as a text; null is as good as absent."""
+    return Flag(allow_none=True, **options)
+
+
+class Flag(fields.Boolean):
+    """`true` and `false`, as they are or as texts: clients send both."""
+
+    truthy = {True, "true", "True"}  # noqa: RUF012 - marshmallow's attribute
+    falsy = {False, "false", "False"}  # noqa: RUF012
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(error_messages={"invalid": "true or false is accepted."}, **options)
+
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> bool:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return bool(super()._deserialize(value, *args, **options))
+
+
+class MetaData(fields.Field[dict[str, Any]]):
+    """An object, or an object as JSON text. Only its own two keys are read; `ignored_keys` names the others."""
+
+    known = ("fileName", "callback-payload")
+    _accepted = "an object (or its JSON text) with fileName, a text of 1 to 200 characters, and callback-payload"
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> dict[str, Any]:  # noqa: ARG002
+        if isinstance(value, str):
+            try:
+                value = msgspec.json.decode(value)
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                raise ValidationError(f"{self._accepted} is accepted.") from None
+        name = value.get("fileName") if isinstance(value, dict) else None
+        is_name = name is None or (isinstance(name, str) and 1 <= len(name) <= 200)  # noqa: PLR2004
+        if not isinstance(value, dict) or not is_name:
+            raise ValidationError(f"{self._accepted} is accepted.")
+        return value
 
 
 def texts_by_name(**options: Any) -> fields.Dict:

@@ -20,9 +20,10 @@ from app.connectors.guards import print_of
 from app.connectors.model import ListSpec, PageSpec
 from app.connectors.pointers import Missing, find_raw, find_small, find_value, split_pointer
 from app.connectors.scanner import NotJsonError, scan_items
+from app.domain.selection import Record
 
 Raw = msgspec.Raw
-Record = Raw | bytes
+
 Hide = Callable[[str], str]
 
 _QUOTABLE_BYTES = 64 * 1024

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from psycopg.rows import tuple_row
 
 from app.db.pool import Connection, Row, as_json
+from app.domain.criteria import Engine
 from app.domain.jobs import FileFormat, JobStatus, StopReason
 from app.errors import NotFoundError
 
@@ -24,6 +25,7 @@ class Job:
     instance_id: int
     connector_id: int
     connector_revision_id: int
+    engine: Engine
     direction: str
     object_name: str
     file_format: FileFormat
@@ -42,6 +44,8 @@ class Job:
     calls_written_off: int
     plain_bytes: int
     vendor_total: int | None
+    filtered_count: int
+    undated_count: int
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -82,14 +86,15 @@ class NewJob:
     api_limit: int | None
     record_limit: int | None
     page_size: int
+    engine: Engine = "V3"
 
 
 _INSERT = """
 with job as (
   insert into jobs (id, organisation_id, user_id, instance_id, connector_id, connector_revision_id, object_name,
-    file_format, criteria, notification_url)
+    file_format, criteria, notification_url, engine)
   values (%(id)s, %(organisation_id)s, %(user_id)s, %(instance_id)s, %(connector_id)s, %(connector_revision_id)s,
-    %(object_name)s, %(file_format)s, %(criteria)s, %(notification_url)s)
+    %(object_name)s, %(file_format)s, %(criteria)s, %(notification_url)s, %(engine)s)
   returning id, organisation_id, instance_id
 ), run as (
   insert into runs (job_id, number, api_limit, record_limit) select id, 1, %(api_limit)s, %(record_limit)s from job

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from app.domain.jobs import FileFormat
 
-SUPPORTED = ("objectName", "format", "pageSize", "limit", "apiLimit", "query", "notificationUrl")
-"""Criteria that work, by their names on the wire (reference 1a)."""
+Engine = Literal["V2", "V3"]
+"""V3: submitted by `POST /bulk/download`; V2: by `POST /bulk/query`."""
 
-PLANNED = (
+SUPPORTED = (
+    "objectName",
+    "format",
     "selectFields",
     "filterNulls",
     "from",
     "to",
     "filterDateField",
-    "where",
-    "docsHubDetails",
-    "continueFromJobId",
-    "child",
+    "query",
+    "pageSize",
+    "limit",
+    "apiLimit",
+    "notificationUrl",
     "metaData",
 )
+"""Criteria that work, by their names on the wire (reference 1a)."""
+
+PLANNED = ("where", "docsHubDetails", "continueFromJobId", "child")
 """Criteria of the vendor's API that are refused by name until they work."""
 
 
@@ -39,23 +45,49 @@ class DownloadCriteria:
     query: dict[str, str] = field(default_factory=dict)
     """Further query parameters of the list call, passed on as they are."""
     notification_url: str | None = None
+    select_fields: tuple[str, ...] = ()
+    """Dotted names of the fields to keep; empty for all."""
+    filter_nulls: bool = False
+    """Leave out fields that are null."""
+    date_from: str | None = None
+    """Only records whose `filter_date_field` is not before this moment, as it was written."""
+    date_to: str | None = None
+    """Only records whose `filter_date_field` is not after this moment, as it was written."""
+    filter_date_field: str | None = None
+    where: str | None = None
+    """Only records for which this OCNQL condition is true."""
+    file_name: str | None = None
+    """Name of the result, with date patterns (reference 9)."""
+    callback_payload: Any = None
+    """Given back in status and callbacks as it came."""
+    ignored: tuple[str, ...] = field(default=(), compare=False)
+    """Keys of `metaData` that mean nothing to us."""
 
     def echo(self) -> dict[str, Any]:
         """The criteria as they are shown in `jobCriteria`, by their names on the wire."""
+        about = {"fileName": self.file_name, "callback-payload": self.callback_payload}
         shown = {
             "objectName": self.object_name,
             "format": self.file_format.value,
+            "selectFields": ",".join(self.select_fields) or None,
+            "filterNulls": self.filter_nulls or None,
+            "from": self.date_from,
+            "to": self.date_to,
+            "filterDateField": self.filter_date_field,
+            "where": self.where,
             "pageSize": self.page_size,
             "limit": self.limit,
             "apiLimit": self.api_limit,
             "query": self.query or None,
             "notificationUrl": self.notification_url,
+            "metaData": {name: value for name, value in about.items() if value is not None} or None,
         }
         return {name: value for name, value in shown.items() if value is not None}
 
     @classmethod
     def from_echo(cls, shown: dict[str, Any]) -> DownloadCriteria:
         """Read back what `echo` gave."""
+        about = shown.get("metaData", {})
         return cls(
             object_name=shown["objectName"],
             file_format=FileFormat(shown["format"]),
@@ -64,4 +96,17 @@ class DownloadCriteria:
             api_limit=shown.get("apiLimit"),
             query=shown.get("query", {}),
             notification_url=shown.get("notificationUrl"),
+            select_fields=split_names(shown.get("selectFields", "")),
+            filter_nulls=shown.get("filterNulls", False),
+            date_from=shown.get("from"),
+            date_to=shown.get("to"),
+            filter_date_field=shown.get("filterDateField"),
+            where=shown.get("where"),
+            file_name=about.get("fileName"),
+            callback_payload=about.get("callback-payload"),
         )
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """The names of a comma-separated list, each once, in order."""
+    return tuple(dict.fromkeys(name for name in map(str.strip, text.split(",")) if name))

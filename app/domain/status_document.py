@@ -69,6 +69,10 @@ class JobFacts(ListedFacts, Protocol):
     @property
     def vendor_total(self) -> int | None: ...
     @property
+    def filtered_count(self) -> int: ...
+    @property
+    def undated_count(self) -> int: ...
+    @property
     def started_at(self) -> datetime | None: ...
 
 
@@ -93,6 +97,9 @@ def submission_document(instance_id: int, job_id: int, status: str) -> dict[str,
 def status_document(job: JobFacts, now: datetime, waiting: WaitFacts | None = None) -> dict[str, Any]:
     """The body of `GET /bulk/{id}/status` and of callbacks. `error` is there on failure only: clients test for it."""
     document = {**_v3(job, now), **_v2(job), "runNumber": job.run_number}
+    about = job.criteria.get("metaData", {})
+    if "callback-payload" in about:
+        document["callback-payload"] = about["callback-payload"]
     if waiting is not None and waiting.until is not None:
         document["statusMessage"] = f"{document['statusMessage']}; {_wait_line(waiting, waiting.until)}"
     if job.finished_at is not None:
@@ -136,6 +143,7 @@ def evidence_line(job: JobFacts) -> str:
     if job.calls_written_off:
         parts.append(f"{job.calls_written_off} reserved calls written off after crashes")
     parts.append(_comparison(job))
+    parts += _left_out(job)
     if job.criteria.get("query"):
         parts.append(f"filtered at the vendor by {', '.join(sorted(job.criteria['query']))}")
     if job.stop_reason is not None:
@@ -144,10 +152,24 @@ def evidence_line(job: JobFacts) -> str:
     return "; ".join(parts)
 
 
+def seen_count(job: JobFacts) -> int:
+    """Records that the vendor gave: what its total is compared with."""
+    return job.record_count + job.filtered_count + job.undated_count
+
+
+def _left_out(job: JobFacts) -> list[str]:
+    """What was filtered, and by whom."""
+    named = [name for name in ("from", "to", "where") if name in job.criteria]
+    parts = [f"{job.filtered_count} more left out by {', '.join(named)}"] if named else []
+    if job.undated_count:
+        parts.append(f"{job.undated_count} LEFT OUT SINCE {job.criteria.get('filterDateField')} HOLDS NO DATE")
+    return parts
+
+
 def _comparison(job: JobFacts) -> str:
     if job.vendor_total is None:
         return "the vendor states no total"
-    if job.stop_reason is StopReason.EXHAUSTED and job.vendor_total != job.record_count:
+    if job.stop_reason is StopReason.EXHAUSTED and job.vendor_total != seen_count(job):
         return f"THE VENDOR'S TOTAL IS {job.vendor_total}, which differs"
     return f"the vendor's total is {job.vendor_total}"
 
@@ -169,7 +191,7 @@ def _v3(job: JobFacts, now: datetime) -> dict[str, Any]:
         "fileFormat": job.file_format.short,
         "jobCriteria": job.criteria,
         "native": False,
-        "metaData": {},
+        "metaData": job.criteria.get("metaData", {}),
         "metadata": _metadata(job, now),
     }
 

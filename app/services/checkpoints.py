@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.connectors.pages import Record
+from app.db import checkpoints, slices
 from app.db import segments as segment_rows
-from app.db import slices
+from app.db.checkpoints import Progress
 from app.db.pool import Connection, Database
-from app.db.slices import Claim, Position, Progress, Standing
+from app.db.slices import Claim, Position, Standing
+from app.domain.selection import Selected
 from app.errors import StorageError, TransientError
 from app.services.calls import CallBudget
 from app.services.lease import Lease
@@ -30,6 +30,8 @@ class _Next:
     position: Position
     page_count: int
     vendor_total: int | None
+    filtered_count: int
+    undated_count: int
 
 
 class Checkpoints:
@@ -58,7 +60,7 @@ class Checkpoints:
         self._every_s = every_s
         self._lease_s = lease_s
         self._sequence = claim.sequence
-        self._page_count = 0
+        self._page_count = self._filtered_count = self._undated_count = 0
         self._next: _Next | None = None
         self._next_at = time.monotonic() + min(FIRST_AFTER_S, every_s)
         self.committed = claim.position
@@ -71,10 +73,12 @@ class Checkpoints:
         """True where this leg has made progress that counts."""
         return self.committed != self._claim.position
 
-    def take_in(self, records: Sequence[Record], size_bytes: int, position: Position) -> None:
+    def take_in(self, selected: Selected, size_bytes: int, position: Position, *, came_packed: bool) -> None:
         """Add a page's records, about so long together; they count with the next commit. Raises the storage errors."""
-        self._output.add(records, size_bytes)
+        self._output.add(selected.records, size_bytes, came_packed=came_packed)
         self._page_count += 1
+        self._filtered_count += selected.filtered
+        self._undated_count += selected.undated
         self.position = position
 
     def keep_up(self) -> None:
@@ -105,9 +109,19 @@ class Checkpoints:
     def _seal(self) -> None:
         if self._page_count == 0 and self._output.record_count == 0:
             return
-        self._next = _Next(self._output.seal(), self.position, self._page_count, self.vendor_total)
-        self._page_count = 0
+        self._next = _Next(
+            self._output.seal(),
+            self.position,
+            self._page_count,
+            self.vendor_total,
+            self._filtered_count,
+            self._undated_count,
+        )
+        self._forget()
         self._next_at = time.monotonic() + self._every_s
+
+    def _forget(self) -> None:
+        self._page_count = self._filtered_count = self._undated_count = 0
 
     def _settle(self, following: _Next) -> None:
         segments = following.sealed.segments()
@@ -120,6 +134,8 @@ class Checkpoints:
             calls_made=self._calls.made,
             calls_wanted=self._calls.wanted(),
             vendor_total=following.vendor_total,
+            filtered_count=following.filtered_count,
+            undated_count=following.undated_count,
         )
         self._advance(progress)
         self._lease.checkpoint += 1
@@ -141,10 +157,10 @@ class Checkpoints:
 
     def _send(self, conn: Connection, progress: Progress) -> Standing | None:
         claim, number, lease_s = self._claim, self._lease.checkpoint, self._lease_s
-        standing = slices.advance(
+        standing = checkpoints.advance(
             conn, claim.slice_id, claim.number, number, progress, sequence=self._sequence, lease_s=lease_s
         )
-        if standing is None and slices.find_checkpoint(conn, claim.slice_id, claim.number) == number + 1:
+        if standing is None and checkpoints.find_checkpoint(conn, claim.slice_id, claim.number) == number + 1:
             return slices.renew(conn, claim.slice_id, claim.number, lease_s=lease_s)
         return standing
 
@@ -156,7 +172,7 @@ class Checkpoints:
         cannot be asked, the orphan sweep finds them later.
         """
         self.position = self.committed
-        self._page_count = 0
+        self._forget()
         self._next = None
         keys = self._output.discard()
         if not keys:

@@ -119,7 +119,9 @@ class Leg:
         self._plan = plan
         self._lease = lease
         self._calls = CallBudget(self._lease, claim, plan.run)
-        self._fetching = Fetching(plan, self._lease, self._calls)
+        self._fetching = Fetching(
+            plan, self._lease, self._calls, most_calls=settings.calls_ahead if settings.checkpoint_s else 1
+        )
         self._output = Output(ctx.store, claim, encoding=settings.segment_encoding, columns=self._known_columns())
         self._checkpoints = Checkpoints(
             ctx.db,
@@ -188,10 +190,10 @@ class Leg:
             return self._complete(StopReason.EXHAUSTED, "")
         if self._records_left == 0:
             return self._complete(StopReason.LIMIT, "The limit of the criteria was reached.")
-        if not self._fetching.is_under_way:
+        if not self._fetching.is_under_way(position):
             if self._is_leg_over():
                 return self._pause()
-            if not self._fetching.begin(position):
+            if not self._fetching.begin(position, self._records_left):
                 return self._api_limit_reached()
         return self._take_page(position)
 
@@ -201,7 +203,7 @@ class Leg:
 
     def _take_page(self, position: Position) -> bool:
         try:
-            result = self._fetching.result(self._checkpoints.keep_up)
+            result = self._fetching.result(position, self._checkpoints.keep_up)
         except Interrupted:
             self._lease.check()
             return True  # the next step sees why: cancelled, stopping or lost
@@ -218,20 +220,29 @@ class Leg:
         self._is_refreshed = False
         # A vendor that lost records since may answer a shorter page than the one that was left half delivered.
         available = 0 if got.next.is_discarded else max(0, got.page.count - position.skip)
-        take = available if self._records_left is None else min(available, self._records_left)
-        behind = self._behind(got, position, take, available)
-        if self._records_left is not None:
-            self._records_left -= take
-        if self._goes_ahead and not (behind.exhausted or self._records_left == 0 or self._is_leg_over()):
-            self._fetching.begin(behind)  # at an apiLimit that is reached the next step ends the run
+        if self._records_left is None:  # the whole page will be used, so the next call need not wait for the choice
+            behind = self._behind(got, position, available, available)
+            self._go_ahead(behind)
+            selected = self._plan.select(got.page.chosen(position.skip, available), None)
+        else:
+            selected = self._plan.select(got.page.chosen(position.skip, available), self._records_left)
+            behind = self._behind(got, position, selected.consumed, available)
+            self._records_left -= len(selected.records)
+            self._go_ahead(behind)
         if got.total is not None:
             self._checkpoints.vendor_total = got.total
-        self._checkpoints.take_in(got.page.chosen(position.skip, take), got.body_bytes, behind)
+        size_bytes = got.body_bytes * len(selected.records) // max(1, got.page.count)
+        self._checkpoints.take_in(selected, size_bytes, behind, came_packed=got.came_packed)
         if self._goes_ahead and got.elapsed_s < _QUICK_S:
             self._checkpoints.keep_up()
         else:
             self._checkpoints.commit_due()
         return True
+
+    def _go_ahead(self, position: Position) -> None:
+        """Begin the next call, where there will be one: at an apiLimit that is reached the next step ends the run."""
+        if self._goes_ahead and not (position.exhausted or self._records_left == 0 or self._is_leg_over()):
+            self._fetching.begin(position, self._records_left)
 
     @staticmethod
     def _behind(got: GotPage, position: Position, take: int, available: int) -> Position:
@@ -259,6 +270,7 @@ class Leg:
     def _refresh(self) -> bool:
         """Somebody may have renewed the instance's credentials while this leg ran."""
         self._is_refreshed = True
+        self._fetching.abandon()
         try:
             self._lease.persist(lambda conn: self._plan.reload_credentials(self._ctx, conn))
         except InstanceGoneError as error:

@@ -9,7 +9,7 @@ from app.db.jobs import Ending, Job
 from app.db.pool import Connection
 from app.domain.deliveries import event_id
 from app.domain.jobs import JobStatus, StopReason
-from app.domain.status_document import status_document
+from app.domain.status_document import seen_count, status_document
 from app.services.context import Context
 
 BY_THE_USER = (JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user.")
@@ -49,9 +49,11 @@ def _message(job: Job, status: JobStatus, reason: StopReason, detail: str) -> st
 
 def _doubt(job: Job) -> str:
     """What keeps the job from looking whole where the vendor's own total says otherwise (design 2.5)."""
-    if job.vendor_total is None or job.vendor_total == job.record_count:
-        return ""
-    return f", but the vendor's total is {job.vendor_total}"
+    name = job.criteria.get("filterDateField")
+    undated = f" ({job.undated_count} had no date in {name})" if job.undated_count else ""
+    if job.vendor_total is None or job.vendor_total == seen_count(job):
+        return undated
+    return f"{undated}, but the vendor's total is {job.vendor_total}"
 
 
 def _owe_callback(ctx: Context, conn: Connection, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.connectors.client import VendorClient
@@ -12,9 +13,11 @@ from app.db.pool import Connection
 from app.db.runs import Run
 from app.db.slices import Claim
 from app.domain.criteria import DownloadCriteria
+from app.domain.selection import Record, Selected, Selection
 from app.errors import HaulageError
 from app.services.context import Context
 from app.services.elements import pinned_connector
+from app.services.selecting import selection_of
 
 
 class InstanceGoneError(HaulageError):
@@ -29,6 +32,15 @@ class Plan:
     run: Run
     query: dict[str, str]
     client: VendorClient
+    selection: Selection | None = None
+    """What is done to records; None where they stay as they are."""
+
+    def select(self, records: Sequence[Record], room: int | None) -> Selected:
+        """What the criteria leave of these records, at most `room` of them."""
+        if self.selection is not None:
+            return self.selection.apply(records, room)
+        taken = records if room is None or room >= len(records) else records[:room]
+        return Selected(taken, len(taken), 0, 0)
 
     def reload_credentials(self, ctx: Context, conn: Connection) -> None:
         """Read the instance once more: somebody may have renewed its credentials while this leg ran.
@@ -42,7 +54,8 @@ def load_plan(ctx: Context, conn: Connection, claim: Claim) -> Plan:
     """Raises InstanceGoneError, ConfigError, DatabaseUnavailableError."""
     found = plans.find(conn, claim.job_id, claim.run_number)
     client = _client(ctx, conn, found)
-    return Plan(found.job, found.run, DownloadCriteria.from_echo(found.job.criteria).query, client)
+    criteria = DownloadCriteria.from_echo(found.job.criteria)
+    return Plan(found.job, found.run, criteria.query, client, selection_of(criteria))
 
 
 def _client(ctx: Context, conn: Connection, found: Footing) -> VendorClient:

@@ -10,6 +10,7 @@ from app.db.jobs import Job
 from app.db.pool import Connection
 from app.domain.jobs import FileFormat, JobStatus, StopReason
 from app.domain.segments import Segment, total_records
+from app.domain.status_document import seen_count
 from app.errors import ConflictError, GoneError
 from app.services.context import Caller, Context
 
@@ -69,8 +70,11 @@ def _notice(job: Job) -> str | None:
         return f"Job is {job.status.value} in run {job.run_number}; this is the result as of run {job.revision}."
     if job.status is not JobStatus.COMPLETED:
         return f"Partial result: the job is {job.status.value}. {job.status_message or ''}".strip()
-    if job.stop_reason is StopReason.EXHAUSTED and job.vendor_total not in {None, job.record_count}:
+    if job.stop_reason is StopReason.EXHAUSTED and job.vendor_total not in {None, seen_count(job)}:
         return f"The result has {job.record_count} records, but the vendor's total is {job.vendor_total}."
+    if job.undated_count:
+        name = job.criteria.get("filterDateField")
+        return f"{job.undated_count} records were left out since {name} holds no date in them."
     if job.stop_reason is StopReason.API_LIMIT:
         return f"Partial result: apiLimit was reached. {job.status_message or ''}".strip()
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.callbacks.urls import Resolver, check_url
@@ -17,6 +18,7 @@ from app.domain.status_document import submission_document
 from app.errors import ConflictError, DatabaseUnavailableError, UnauthorizedError
 from app.services.context import Caller, Context
 from app.services.elements import pinned_connector
+from app.services.selecting import selection_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Submission:
     job_id: int
     instance_id: int
     status: JobStatus = JobStatus.CREATED
+    notice: str | None = None
+    """What was done otherwise than asked, for the header Elements-Error."""
 
 
 def submit_download(
@@ -43,6 +47,7 @@ def submit_download(
     """
     if caller.instance_id is None:
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
+    selection_of(criteria)  # what cannot be read is refused now
     if criteria.notification_url is not None:
         # Behind an egress proxy names are resolved there, and perhaps nowhere else.
         resolve: Resolver | None = (lambda _host, _port: []) if ctx.settings.proxy_url else None
@@ -87,4 +92,11 @@ def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, cri
         page_size=planned_page_size(wanted, criteria.page_size, default=ctx.settings.page_size),
     )
     jobs.insert(conn, new)
-    return Submission(new.id, instance_id)
+    return Submission(new.id, instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)
+
+
+def _notices(criteria: DownloadCriteria, page_size: int) -> Iterator[str]:
+    if criteria.page_size is not None and criteria.page_size > page_size:
+        yield f"pageSize {criteria.page_size} is over the vendor's maximum; {page_size} is used."
+    if criteria.ignored:
+        yield f"Ignored: {', '.join(name[:100] for name in criteria.ignored[:20])}."

@@ -11,6 +11,7 @@ from tests.benchmarks import (
     durability,
     many_jobs,
     memory,
+    overlap,
     peers_environment,
     pools,
     results,
@@ -26,13 +27,14 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "speed": speed.run,
     "durability": durability.run,
     "serving": serving.run,
+    "overlap": overlap.run,
     "many": many_jobs.run,
     "pools": pools.run,
     "api": api_load.run,
     "memory": memory.run,
     "soak": soak.run,
 }
-_DEFAULT = ("speed", "durability", "serving", "many", "pools", "api", "memory")
+_DEFAULT = ("speed", "durability", "serving", "overlap", "many", "pools", "api", "memory")
 """All but the soak, which takes half an hour."""
 
 

@@ -24,9 +24,9 @@ from tests.fixtures.processes import Product, ProductProcess, product_settings
 PREFIX = "/elements/api-v2"
 _DEFAULT = "default"
 _SERVICES = ("web", "sweeper", "callbacks")
-_POLL_S, _MAX_POLL_S = 0.01, 0.2
-_POLL_SHARE = 0.03
-"""A hundred questions a second take a tenth of a core from what is measured; an answer may be late by a few percent."""
+_POLL_S, _MAX_POLL_S = 0.01, 0.05
+_POLL_SHARE = 0.01
+"""A hundred questions a second take a tenth of a core from what is measured; so an answer may be a percent late."""
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def product(under_test: ProductUnderTest, variant: str = "default", *, name: str = "haulage") -> Contender:
+def product(
+    under_test: ProductUnderTest, variant: str = "default", *, name: str = "haulage", **criteria: Any
+) -> Contender:
     """The whole product: from the submission over HTTP to COMPLETED; then its file is fetched and checked."""
 
     def once(lap: Lap) -> Run:
@@ -131,7 +133,7 @@ def product(under_test: ProductUnderTest, variant: str = "default", *, name: str
         before = under_test.cpu_s()
         with processes.PeakMemory(under_test.our_roots) as memory:
             started = time.perf_counter()
-            job = under_test.submit(lap.url, pageSize=lap.size)
+            job = under_test.submit(lap.url, pageSize=lap.size, **criteria)
             under_test.wait_for([job])
             wall_s = time.perf_counter() - started
             after = under_test.cpu_s()

@@ -1,4 +1,4 @@
-"""Rows 10 and 12: the finished file as it is served."""
+"""Rows 10, 11 and 12: the finished file as it is served, and jobs whose records are changed."""
 
 import csv
 import hashlib
@@ -20,6 +20,7 @@ from tests.benchmarks.product import PREFIX, ProductUnderTest
 from tests.benchmarks.race import Lap, script
 
 _BUFFER = bytearray(1024 * 1024)
+_FIELDS = "id,email,company,balance,createdAt,source"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ def run(bench: Bench) -> None:
         under_test.use_worker()
         renders(bench, under_test)
         csv_render(bench, under_test)
+        fields(bench, under_test)
 
 
 def renders(bench: Bench, under_test: ProductUnderTest) -> None:
@@ -103,6 +105,36 @@ def csv_render(bench: Bench, under_test: ProductUnderTest) -> None:
     ]
     bench.say("\n".join(table))
     bench.results.add("csv", {"csv.cpu": ratios}, title="CSV", note=f"{count:,} records, 200 a page.", table=table)
+
+
+def fields(bench: Bench, under_test: ProductUnderTest) -> None:
+    """Row 11: CPU of a download of some fields and of its file, against the limit loop's plain one of the round."""
+    count = bench.records(1_000_000, 200)
+    lap = Lap(bench.vendor.url("plain", count), count, 200)
+    limit = script("limit_loop", folder=bench.folder)
+    spent: list[tuple[float, float]] = []
+    for number in range(bench.rounds):
+        if number % 2:
+            ours, theirs = _fields_job(under_test, lap), limit(lap).cpu_s
+        else:
+            theirs, ours = limit(lap).cpu_s, _fields_job(under_test, lap)
+        spent.append((ours, max(theirs, processes.TICK_S)))
+        bench.say(f"  limit loop {theirs / count * 1_000_000:.2f}, 6 of 18 fields {ours / count * 1_000_000:.2f} CPU s")
+    note = f"{count:,} records, 200 a page, {_FIELDS}. Median {statistics.median(o for o, _ in spent):.2f} CPU s."
+    bench.results.add("fields", {"fields.cpu": [o / t for o, t in spent]}, title="Choice of fields", note=note)
+
+
+def _fields_job(under_test: ProductUnderTest, lap: Lap) -> float:
+    before = sum(under_test.cpu_s().values())
+    job = under_test.submit(lap.url, pageSize=lap.size, selectFields=_FIELDS)
+    under_test.wait_for([job])
+    fetch(under_test, lap.url, job)
+    spent_s = sum(under_test.cpu_s().values()) - before
+    lines = b"".join(under_test.served(lap.url, job)).splitlines()
+    check_ids(list(ids_of_lines(lines)), lap.count, "the chosen fields")
+    if set(json.loads(lines[0])) != set(_FIELDS.split(",")):
+        raise WrongOutputError(f"other fields than {_FIELDS} came: {lines[0][:300]!r}")
+    return spent_s
 
 
 def _csv_job(under_test: ProductUnderTest, lap: Lap) -> dict[str, float]:

@@ -291,13 +291,37 @@ def test_the_same_idempotency_key_gives_the_same_job(door: Door) -> None:
     )
 
 
+def test_what_is_done_otherwise_than_asked_is_said(door: Door) -> None:
+    given = {"objectName": "records", "pageSize": 10**6, "metaData": {"fileName": "x", "colour": "red"}}
+    answer = door.call("POST", "/bulk/download", json=given)
+    assert answer.status_code == 200
+    assert answer.headers["Elements-Error"] == "Ignored: metaData.colour."
+    status = door.call("GET", f"/bulk/{answer.json['id']}/status").json
+    assert status["metaData"] == {"fileName": "x"}
+
+
+def test_metadata_may_be_json_text(door: Door) -> None:
+    given = {"objectName": "records", "metaData": '{"callback-payload": [1]}'}
+    answer = door.call("POST", "/bulk/download", json=given)
+    assert door.call("GET", f"/bulk/{answer.json['id']}/status").json["callback-payload"] == [1]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "options", "status", "told"),
     [
         ("POST", "/bulk/download", {"data": b"{", "content_type": "application/json"}, 400, "JSON"),
         ("POST", "/bulk/download", {"data": b"a=b", "content_type": "text/plain"}, 415, "text/plain"),
         ("POST", "/bulk/download", {"json": {"objectName": "nothing"}}, 400, "nothing"),
-        ("POST", "/bulk/download", {"json": {"objectName": "a", "selectFields": "id"}}, 400, "selectFields"),
+        ("POST", "/bulk/download", {"json": {"objectName": "a", "child": {}}}, 400, "child is not supported"),
+        (
+            "POST",
+            "/bulk/download",
+            {"json": {"objectName": "records", "from": "2024-01-01"}},
+            400,
+            "filterDateField is missing",
+        ),
+        ("POST", "/bulk/download", {"json": {"objectName": "records", "filterNulls": 1}}, 400, "filterNulls"),
+        ("POST", "/bulk/download", {"json": {"objectName": "records", "metaData": "x"}}, 400, "metaData"),
         (
             "POST",
             "/bulk/download",

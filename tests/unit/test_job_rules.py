@@ -18,6 +18,15 @@ CRITERIA = st.builds(
     api_limit=COUNTS,
     query=st.dictionaries(TEXTS, st.text(max_size=20), max_size=4),
     notification_url=st.none() | TEXTS,
+    select_fields=st.lists(st.from_regex(r"[a-z][a-z .]{0,8}[a-z]", fullmatch=True), max_size=3, unique=True).map(
+        tuple
+    ),
+    filter_nulls=st.booleans(),
+    date_from=st.none() | TEXTS,
+    date_to=st.none() | TEXTS,
+    filter_date_field=st.none() | TEXTS,
+    file_name=st.none() | TEXTS,
+    callback_payload=st.none() | st.integers() | TEXTS | st.dictionaries(TEXTS, TEXTS, max_size=2),
 )
 
 

@@ -21,6 +21,7 @@ def job(**changes: Any) -> Job:
         "instance_id": 400123,
         "connector_id": 501,
         "connector_revision_id": 1,
+        "engine": "V3",
         "direction": "DOWNLOAD",
         "object_name": "contacts",
         "file_format": FileFormat.JSONL,
@@ -39,6 +40,8 @@ def job(**changes: Any) -> Job:
         "calls_written_off": 0,
         "plain_bytes": 48211,
         "vendor_total": 100,
+        "filtered_count": 0,
+        "undated_count": 0,
         "created_at": START,
         "started_at": START + timedelta(seconds=1),
         "finished_at": START + timedelta(seconds=47.1),
@@ -128,6 +131,23 @@ def test_the_evidence_says_where_the_vendors_total_differs() -> None:
     limited = job(vendor_total=120, stop_reason=StopReason.LIMIT, has_more=True)
     assert "differs" not in evidence_line(limited)
     assert "has or may have more" in evidence_line(limited)
+
+
+def test_what_we_left_out_is_no_difference_to_the_vendors_total() -> None:
+    criteria = {"where": "a=1", "from": "2024-01-01", "filterDateField": "changed"}
+    line = evidence_line(job(vendor_total=112, filtered_count=9, undated_count=3, criteria=criteria))
+    assert "9 more left out by from, where" in line
+    assert "3 LEFT OUT SINCE changed HOLDS NO DATE" in line
+    assert "the vendor's total is 112" in line
+    assert "differs" in evidence_line(job(vendor_total=112, filtered_count=9, criteria=criteria))
+
+
+def test_what_was_given_for_the_callback_comes_back() -> None:
+    about = {"callback-payload": {"a": [1]}, "fileName": "x"}
+    told = status_document(job(criteria={"metaData": about}), NOW)
+    assert told["callback-payload"] == {"a": [1]}
+    assert told["metaData"] == about
+    assert "callback-payload" not in status_document(job(), NOW)
 
 
 def test_the_evidence_says_what_was_filtered_and_what_was_lost() -> None:

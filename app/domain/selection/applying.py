@@ -86,6 +86,6 @@ def _judge(window: Window | None, condition: Any) -> Judge | None:
         return None
     if condition is None:
         return Judge(window, None, ())
-    from app.domain.ocnql import compile_condition, fields_of
+    from app.domain.ocnql import compile_condition, fields_of  # type: ignore[import-not-found]
 
     return Judge(window, compile_condition(condition), fields_of(condition))
