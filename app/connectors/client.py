@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -32,6 +32,7 @@ from app.connectors.paginators import (
     shrink,
     wanted_size,
 )
+from app.connectors.pointers import split_pointer
 from app.connectors.spec import render_base_url
 from app.errors import ConfigError, InvalidInputError
 from app.http_client import Beat, Request, Response, TransportError
@@ -147,6 +148,20 @@ class VendorClient:
             return Call(self, self._http.start(self._signed(request)), request.url, cursor, size)
         except ConfigError as error:
             return Call(self, Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, ""), "", cursor, size)
+
+    def field_params(self, names: Collection[str]) -> dict[str, str]:
+        """The query parameter that asks the vendor for these fields (dotted names) and those that paging reads.
+
+        Empty where the connector does not say how, or where all fields are wanted. The vendor may well send more.
+        """
+        spec = self._object.list.select
+        if spec is None or not names:
+            return {}
+        own = [split_pointer(each) for each in (self._object.id, self._object.list.page.field) if each]
+        wanted = [*names, *(".".join(path) for path in own)]
+        if spec.nested == "top":
+            wanted = [name.partition(".")[0] for name in wanted]
+        return {spec.param: spec.separator.join(dict.fromkeys(wanted))}
 
     def place(self, cursor: Any, size: int) -> Place:
         """What tells the call for the page at `cursor` from others under way."""

@@ -126,6 +126,15 @@ class PageSpec:
 
 
 @dataclass(frozen=True)
+class SelectSpec:
+    """How the vendor is told which fields are wanted. `nested`: whether it takes dotted names or only top ones."""
+
+    param: str
+    separator: str = ","
+    nested: Literal["dotted", "top"] = "top"
+
+
+@dataclass(frozen=True)
 class ListSpec:
     """How to read all records of an object."""
 
@@ -138,6 +147,7 @@ class ListSpec:
     total_header: str = ""
     missing: Literal["fault", "empty"] = "fault"
     read_timeout_s: float = 120.0
+    select: SelectSpec | None = None
 
 
 @dataclass(frozen=True)

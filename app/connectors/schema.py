@@ -36,6 +36,7 @@ from app.connectors.model import (
     ListSpec,
     ObjectSpec,
     PageSpec,
+    SelectSpec,
     SettingField,
     WaitSpec,
 )
@@ -53,10 +54,22 @@ _AUTH_KEYS: Mapping[str, frozenset[str]] = {
 }
 
 
+class SelectSchema(StrictSchema):
+    """`list.select`: the query parameter that names the wanted fields."""
+
+    param = Text(required=True, validate=Length(min=1))
+    separator = Text(load_default=",", validate=Length(min=1))
+    nested = Text(load_default="top", validate=one_of("dotted", "top"))
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> SelectSpec:
+        return SelectSpec(**data)
+
+
 class ListSchema(StrictSchema):
     """`list`: where the records are and how to get all of them."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"changed", "select", "where", "order", "method", "body", "limits"})
+    later: ClassVar[frozenset[str]] = frozenset({"changed", "where", "order", "method", "body", "limits"})
 
     path = TemplateText(required=True)
     params = template_map()
@@ -68,6 +81,7 @@ class ListSchema(StrictSchema):
     missing = Text(validate=one_of("fault", "empty"))
     read_timeout_s = Duration(data_key="read_timeout")
     page = Nested(PageSchema, required=True)
+    select = Nested(SelectSchema)
 
     @validates_schema(pass_original=True)
     def _check(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> None:

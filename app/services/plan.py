@@ -17,7 +17,7 @@ from app.domain.selection import Record, Selected, Selection
 from app.errors import HaulageError
 from app.services.context import Context
 from app.services.elements import pinned_connector
-from app.services.selecting import selection_of
+from app.services.selecting import needed_fields, selection_of
 
 
 class InstanceGoneError(HaulageError):
@@ -55,7 +55,8 @@ def load_plan(ctx: Context, conn: Connection, claim: Claim) -> Plan:
     found = plans.find(conn, claim.job_id, claim.run_number)
     client = _client(ctx, conn, found)
     criteria = DownloadCriteria.from_echo(found.job.criteria)
-    return Plan(found.job, found.run, criteria.query, client, selection_of(criteria))
+    query = client.field_params(needed_fields(criteria)) | criteria.query
+    return Plan(found.job, found.run, query, client, selection_of(criteria))
 
 
 def _client(ctx: Context, conn: Connection, found: Footing) -> VendorClient:

@@ -15,3 +15,11 @@ def selection_of(criteria: DownloadCriteria) -> Selection | None:
         raise InvalidInputError(error.message, field=f"/{error.field}") from None
     selection = Selection(criteria.select_fields, drop_nulls=criteria.filter_nulls, window=window)
     return None if selection.changes_nothing else selection
+
+
+def needed_fields(criteria: DownloadCriteria) -> tuple[str, ...]:
+    """Dotted names of all that a job reads of its records; none where it keeps them whole."""
+    if not criteria.select_fields:
+        return ()
+    dated = (criteria.filter_date_field,) if criteria.filter_date_field else ()
+    return (*criteria.select_fields, *dated)

@@ -27,7 +27,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from app.db import deliveries, slices
+from app.db import checkpoints, deliveries, slices
 from app.db.slices import Claim
 from app.domain.segments import SegmentKey
 from app.enqueue import Enqueuer, TaskName
@@ -266,11 +266,11 @@ def install(role: str) -> None:
     steps: list[tuple[Any, str, str]] = [
         (slices, "claim", "claim"),
         (download, "load_plan", "plan"),
-        (slices, "reserve_calls", "reserve"),
+        (checkpoints, "reserve_calls", "reserve"),
         (VendorClient, "start", "send"),
         (Call, "result", "fetch"),
         (Checkpoints, "take_in", "take_in"),
-        (slices, "advance", "advance"),
+        (checkpoints, "advance", "advance"),
         (slices, "renew", "renew"),
         (slices, "hand_back", "hand_back"),
         (Enqueuer, "send", "hint"),

@@ -296,14 +296,15 @@ def test_what_is_done_otherwise_than_asked_is_said(door: Door) -> None:
     answer = door.call("POST", "/bulk/download", json=given)
     assert answer.status_code == 200
     assert answer.headers["Elements-Error"] == "Ignored: metaData.colour."
-    status = door.call("GET", f"/bulk/{answer.json['id']}/status").json
+    status = door.call("GET", f"/bulk/{answer.get_json()['id']}/status").get_json()
     assert status["metaData"] == {"fileName": "x"}
 
 
 def test_metadata_may_be_json_text(door: Door) -> None:
     given = {"objectName": "records", "metaData": '{"callback-payload": [1]}'}
     answer = door.call("POST", "/bulk/download", json=given)
-    assert door.call("GET", f"/bulk/{answer.json['id']}/status").json["callback-payload"] == [1]
+    status = door.call("GET", f"/bulk/{answer.get_json()['id']}/status").get_json()
+    assert status["callback-payload"] == [1]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from msgspec import structs
@@ -121,3 +122,19 @@ def test_what_makes_no_sense_is_refused_at_once(engine: Engine, criteria: dict[s
         engine.submit(**criteria)
     assert caught.value.field == field
     assert engine.one("select count(*)::int as n from jobs")["n"] == 0
+
+
+@pytest.mark.parametrize(("nested", "asked"), [("top", "name,changed,id"), ("dotted", "name.first,changed,id")])
+def test_a_vendor_that_can_choose_fields_is_asked_to(engine: Engine, nested: str, asked: str) -> None:
+    """And what it sends all the same is cut by us."""
+    tenant = engine.add_tenant("page", select={"param": "fields", "nested": nested})
+    job = engine.run(engine.submit(tenant, select_fields=("name.first",), **RANGE))
+    urls = [urlsplit(url) for url in engine.vendor.listing.calls]
+    assert {dict(parse_qsl(url.query))["fields"] for url in urls} == {asked}
+    assert json.loads(engine.output(job.id).splitlines()[0]) == {"name": {"first": f"a{INSIDE[0]}"}}
+
+
+def test_a_query_of_the_job_wins_over_the_choice_of_fields(engine: Engine) -> None:
+    tenant = engine.add_tenant("page", select={"param": "fields"})
+    engine.run(engine.submit(tenant, select_fields=("id",), query={"fields": "mine"}))
+    assert all("fields=mine" in url for url in engine.vendor.listing.calls)
