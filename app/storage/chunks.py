@@ -1,8 +1,8 @@
-"""Streams of bytes that begin with something of ours."""
+"""Streams of bytes that begin with something of ours, or are sent in part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 def headed(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -12,3 +12,35 @@ def headed(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     """
     yield head + next(chunks, b"")
     yield from chunks
+
+
+def without_first(chunks: Iterable[bytes], byte_count: int) -> Iterator[bytes]:
+    """What follows the first `byte_count` bytes."""
+    to_skip = byte_count
+    for chunk in chunks:
+        if to_skip < len(chunk):
+            yield chunk[to_skip:] if to_skip else chunk
+        to_skip = max(to_skip - len(chunk), 0)
+
+
+def only_first(chunks: Iterator[bytes], byte_count: int) -> Iterator[bytes]:
+    """The first `byte_count` bytes; nothing is taken from `chunks` behind the one that holds the last of them."""
+    left = byte_count
+    while left and (chunk := next(chunks, b"")):
+        yield chunk[:left] if left < len(chunk) else chunk
+        left -= min(left, len(chunk))
+
+
+def in_blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
+    """The same bytes in blocks of exactly that size, the last one excepted, however they came."""
+    kept = bytearray()
+    for chunk in chunks:
+        kept += chunk
+        whole = len(kept) - len(kept) % block_bytes
+        if whole:
+            with memoryview(kept) as view:
+                blocks = [bytes(view[at : at + block_bytes]) for at in range(0, whole, block_bytes)]
+            del kept[:whole]
+            yield from blocks
+    if kept:
+        yield bytes(kept)

@@ -9,11 +9,16 @@ from typing import Any, Protocol
 
 codec: Any
 try:
+    import isal
     from isal import isal_zlib as codec
+
+    CODEC = f"isal {isal.__version__}"
 except ImportError:  # pragma: no cover - the wheel is there on the platforms that are tested
     import zlib as codec
 
-CODEC_NAME = codec.__name__  # both pack the same content differently, so it is part of what an ETag stands for
+    CODEC = f"zlib {codec.ZLIB_RUNTIME_VERSION}"
+"""Each packs the same content differently, so this is part of what an ETag stands for."""
+
 EMPTY_FINAL_BLOCK = b"\x03\x00"  # ends a deflate stream whose runs were only flushed
 
 _RAW = -15  # no header and no trailer, window of 32 KiB

@@ -1,23 +1,36 @@
-"""A result in the format that was asked for, rendered from segments in flat memory."""
+"""A result in the format that was asked for, rendered from segments in flat memory, from any byte on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from app.domain.segments import Segment, column_union, etag, total_plain_bytes, total_records
 from app.storage import deflate
-from app.storage.chunks import headed
+from app.storage.chunks import headed, without_first
 from app.storage.columns import ColumnScanner
 from app.storage.csv_rows import CsvRows
-from app.storage.gzip_member import byte_copy_length, one_member, packed_on_the_fly
+from app.storage.gzip_member import GzipMember
+from app.storage.json_text import with_values_as_strings
 from app.storage.lines import whole_lines
 from app.storage.objects import ObjectStore
-from app.storage.reading import iter_plain
+from app.storage.packing import (
+    Compression,
+    Envelope,
+    byte_copy,
+    byte_copy_length,
+    packed_on_the_fly,
+    packed_segments,
+    stored_stream,
+)
+from app.storage.reading import iter_plain, iter_plain_from, iter_segment
+from app.storage.zip_archive import ZipArchive
+
+__all__ = ["CONTENT_TYPES", "Compression", "Format", "Rendered", "render", "scan_columns", "with_columns"]
 
 Format = Literal["jsonl", "json", "csv"]
-Compression = Literal["gzip"]
 
 CONTENT_TYPES: dict[Format, str] = {
     "jsonl": "application/jsonl",
@@ -28,17 +41,39 @@ CONTENT_TYPES: dict[Format, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A body to send. `chunks` reads the store while it is consumed: close it if it is not consumed to its end.
+    """A body to send. `content_length` is None where only rendering tells it.
 
-    Damage shows as StorageError in the middle of `chunks`; the answer must then be broken off. `replaced_count` gives
-    the unpaired surrogates replaced so far (CSV only).
+    `chunks_from(start)` gives the bytes from `start` on and reads the store while it is consumed: close it if it is not
+    consumed to its end. Damage shows as StorageError in the middle; the answer must then be broken off.
+    `replaced_count` gives the unpaired surrogates replaced so far (CSV only).
     """
 
-    chunks: Iterator[bytes]
+    chunks_from: Callable[[int], Iterator[bytes]]
     content_length: int | None
-    content_type: str
-    content_encoding: str | None
+    content_encoding: Compression | None
     etag: str
+    replaced_count: Callable[[], int] = int
+
+    @property
+    def chunks(self) -> Iterator[bytes]:
+        """The whole body, from its beginning each time."""
+        return self.chunks_from(0)
+
+    def measured_length(self) -> int:
+        """The length, by rendering everything once where it is not known otherwise."""
+        if self.content_length is not None:
+            return self.content_length
+        return sum(map(len, self.chunks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """What is sent as it is or packed on the way: a length where it is known, else a bound."""
+
+    chunks_from: Callable[[int], Iterator[bytes]]
+    identity: str
+    length: int | None
+    most_bytes: int
     replaced_count: Callable[[], int] = int
 
 
@@ -48,83 +83,107 @@ def render(
     fmt: Format,
     compress: Compression | None = None,
     *,
+    entry_name: str = "result",
     columns: Sequence[str] | None = None,
     csv_guard: bool = False,
+    values_as_strings: bool = False,
 ) -> Rendered:
     """Render all records of the segments.
 
     CSV takes the union of the columns recorded with the segments. `columns` overrides that, for jobs whose segments
     have none recorded: see `scan_columns`, which costs one more reading and is done here if nothing else is known.
+    `entry_name` is the file's name within a zip. `values_as_strings` (JSON Lines only) writes numbers, true and false
+    as strings.
     """
+    envelope = _envelope(compress, entry_name)
+    if fmt == "jsonl" and envelope is not None and not values_as_strings:
+        return _packed_lines(store, segments, envelope)
     if fmt == "csv":
         if columns is None:
             columns = column_union(segments) or scan_columns(store, segments)
-        return _render_csv(store, segments, compress, columns, guard=csv_guard)
-    if fmt == "jsonl" and compress == "gzip":
-        length = byte_copy_length(segments)
-        return Rendered(
-            chunks=one_member(store, segments),
-            content_length=length,
-            content_type=CONTENT_TYPES[fmt],
-            content_encoding="gzip",
-            etag=etag(segments, "jsonl gzip" if length is not None else f"jsonl gzip {deflate.CODEC_NAME}"),
-        )
-    lines = iter_plain(store, segments)
-    if fmt == "jsonl":
-        return _answer(fmt, segments, None, lines, total_plain_bytes(segments))
-    array = headed(b"[", _array_rest(lines, total_plain_bytes(segments)))
-    return _answer(fmt, segments, compress, array, _array_length(segments))
+        plain = _csv(store, segments, columns, guard=csv_guard)
+    elif fmt == "json":
+        plain = _json(store, segments)
+    else:
+        plain = _jsonl(store, segments, values_as_strings=values_as_strings)
+    return _answer(segments, plain, envelope)
 
 
 def scan_columns(store: ObjectStore, segments: Sequence[Segment]) -> tuple[str, ...]:
     """The CSV columns of records for which none were recorded, in the order in which the records bring them."""
+    return column_union(with_columns(store, segments))
+
+
+def with_columns(store: ObjectStore, segments: Sequence[Segment]) -> list[Segment]:
+    """The segments with the columns that are new in each, as a CSV job would have recorded them; reads them all."""
     scanner = ColumnScanner()
-    for block in whole_lines(iter_plain(store, segments)):
-        scanner.scan(block)
-    return scanner.take_new()
+    scanned = []
+    for segment in segments:
+        for block in whole_lines(iter_segment(store, segment)):
+            scanner.scan(block)
+        scanned.append(replace(segment, columns=scanner.take_new()))
+    return scanned
 
 
-def _render_csv(
-    store: ObjectStore,
-    segments: Sequence[Segment],
-    compress: Compression | None,
-    columns: Sequence[str],
-    *,
-    guard: bool,
-) -> Rendered:
-    if not columns:
-        return _answer("csv", segments, compress, iter(()), 0)
-    rows = CsvRows(columns, guard=guard)
-    chunks = rows.render(iter_plain(store, segments))
-    variant = "\n".join(("guarded" if guard else "", *columns))
-    return _answer("csv", segments, compress, chunks, None, variant=variant, replaced_count=lambda: rows.replaced_count)
+def _envelope(compress: Compression | None, entry_name: str) -> Envelope | None:
+    if compress == "zip":
+        return ZipArchive(entry_name)
+    return GzipMember() if compress == "gzip" else None
 
 
-def _answer(
-    fmt: Format,
-    segments: Sequence[Segment],
-    compress: Compression | None,
-    chunks: Iterator[bytes],
-    length: int | None,
-    *,
-    variant: str = "",
-    replaced_count: Callable[[], int] = int,
-) -> Rendered:
-    """The chunks as they are, or gzip made of them on the fly; then nobody knows the length beforehand."""
-    coding = f"{compress} {deflate.CODEC_NAME}" if compress else ""
+def _packed_lines(store: ObjectStore, segments: Sequence[Segment], envelope: Envelope) -> Rendered:
+    """JSON Lines as they lie packed: a byte copy, wherever it begins."""
+    stream = stored_stream(segments)
+    if stream is not None:
+        return Rendered(
+            chunks_from=partial(byte_copy, store, segments, stream, envelope),
+            content_length=byte_copy_length(stream, envelope),
+            content_encoding=envelope.coding,
+            etag=etag(segments, f"jsonl {envelope.identity}"),
+        )
     return Rendered(
-        chunks=packed_on_the_fly(chunks) if compress else chunks,
-        content_length=None if compress else length,
-        content_type=CONTENT_TYPES[fmt],
-        content_encoding=compress,
-        etag=etag(segments, f"{fmt} {coding} {variant}"),
-        replaced_count=replaced_count,
+        chunks_from=lambda start: without_first(packed_segments(store, segments, envelope), start),
+        content_length=None,
+        content_encoding=envelope.coding,
+        etag=etag(segments, f"jsonl {envelope.identity} {deflate.CODEC}"),
     )
 
 
-def _array_length(segments: Sequence[Segment]) -> int:
-    """Brackets come on top; the last newline goes, the others become commas."""
-    return total_plain_bytes(segments) + 1 if total_records(segments) else 2
+def _answer(segments: Sequence[Segment], plain: _Plain, envelope: Envelope | None) -> Rendered:
+    """The plain body, or one packed on the fly; then nobody knows the length beforehand."""
+    if envelope is None:
+        tag = etag(segments, plain.identity)
+        return Rendered(plain.chunks_from, plain.length, None, tag, plain.replaced_count)
+
+    def packed_from(start: int) -> Iterator[bytes]:
+        return without_first(packed_on_the_fly(plain.chunks_from(0), envelope, plain.most_bytes), start)
+
+    tag = etag(segments, f"{plain.identity} {envelope.identity} {deflate.CODEC}")
+    return Rendered(packed_from, None, envelope.coding, tag, plain.replaced_count)
+
+
+def _jsonl(store: ObjectStore, segments: Sequence[Segment], *, values_as_strings: bool) -> _Plain:
+    length = total_plain_bytes(segments)
+    if not values_as_strings:
+        return _Plain(partial(iter_plain_from, store, segments), "jsonl", length, length)
+
+    def strings_from(start: int) -> Iterator[bytes]:
+        return without_first(map(with_values_as_strings, whole_lines(iter_plain(store, segments))), start)
+
+    return _Plain(strings_from, "jsonl strings", None, 2 * length)
+
+
+def _json(store: ObjectStore, segments: Sequence[Segment]) -> _Plain:
+    """Brackets come on top; the last newline goes, the others become commas: byte n is byte n - 1 of the lines."""
+    plain_bytes = total_plain_bytes(segments)
+    length = plain_bytes + 1 if plain_bytes else 2
+
+    def array_from(start: int) -> Iterator[bytes]:
+        at = max(start - 1, 0)
+        rest = _array_rest(iter_plain_from(store, segments, at), plain_bytes - at)
+        return rest if start else headed(b"[", rest)
+
+    return _Plain(array_from, "json", length, length)
 
 
 def _array_rest(lines: Iterator[bytes], plain_bytes: int) -> Iterator[bytes]:
@@ -134,3 +193,17 @@ def _array_rest(lines: Iterator[bytes], plain_bytes: int) -> Iterator[bytes]:
         seen += len(piece)
         yield (piece[:-1] if seen == plain_bytes else piece).replace(b"\n", b",")
     yield b"]"
+
+
+def _csv(store: ObjectStore, segments: Sequence[Segment], columns: Sequence[str], *, guard: bool) -> _Plain:
+    identity = "\n".join(("csv guarded" if guard else "csv", *columns))
+    if not columns:
+        return _Plain(lambda _: iter(()), identity, 0, 0)
+    rows = CsvRows(columns, guard=guard)
+
+    def rows_from(start: int) -> Iterator[bytes]:
+        return without_first(rows.render(iter_plain(store, segments)), start)
+
+    # Quotes are doubled; a cell may get two of them, an apostrophe and a comma on top.
+    most_bytes = 2 * total_plain_bytes(segments) + (4 * len(columns) + 2) * total_records(segments)
+    return _Plain(rows_from, identity, None, most_bytes + 2 * len(rows.header()), lambda: rows.replaced_count)

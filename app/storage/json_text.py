@@ -17,6 +17,12 @@ _ESCAPES = re.compile(
 # What msgspec raises: for bad JSON or another type; for bad UTF-8 in a name; for a nesting of a thousand levels.
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
+# What stands before a number, true or false (strings as a whole), then that. Possessive: nothing is tried twice.
+_BARE_VALUE = re.compile(
+    rb"""((?:[^"0-9tf-]++|"(?:[^"\\]++|\\.)*+")*+)(-?[0-9][0-9.eE+-]*+|true|false)""", re.DOTALL
+)
+_SENTINEL = b"0"  # with it every match succeeds, so none begins inside a string
+
 _BRACE = ord("{")
 _ANY_LINES = msgspec.json.Decoder(Raw)
 _LEVEL = msgspec.json.Decoder(dict[str, Raw])
@@ -45,6 +51,11 @@ def _is_read(text: bytes) -> bool:
     except UNDECODABLE:
         return False
     return True
+
+
+def with_values_as_strings(text: bytes) -> bytes:
+    """JSON texts with each number, true and false, however deep, as a string of the same characters."""
+    return _BARE_VALUE.sub(rb'\1"\2"', text + _SENTINEL)[: -len(_SENTINEL) - 2]
 
 
 def is_object(value: Raw) -> bool:

@@ -9,6 +9,7 @@ from itertools import accumulate, islice
 
 from app.domain.segments import FlushPoint, Segment
 from app.errors import StorageError
+from app.storage.chunks import without_first
 from app.storage.deflate import DamagedError, Unpacker, crc32
 from app.storage.objects import ObjectStore
 
@@ -29,6 +30,19 @@ def iter_plain(store: ObjectStore, segments: Iterable[Segment], start_record: in
             continue
         point = _point_before(segment, to_skip)
         yield from _without_lines(iter_segment(store, segment, point), to_skip - point.record)
+        to_skip = 0
+
+
+def iter_plain_from(store: ObjectStore, segments: Iterable[Segment], start_byte: int) -> Iterator[bytes]:
+    """The same from that byte of the JSON Lines on. Nothing before the flush point at or before it is read."""
+    to_skip = start_byte
+    for segment in segments:
+        if to_skip >= segment.plain_bytes:
+            to_skip -= segment.plain_bytes
+            continue
+        index = bisect_right(segment.flush_points, to_skip, key=lambda point: point.plain)
+        point = segment.flush_points[index - 1] if index else _START
+        yield from without_first(iter_segment(store, segment, point), to_skip - point.plain)
         to_skip = 0
 
 
