@@ -13,10 +13,13 @@ from app.api import job_query
 from app.api.authorization import caller, element_caller, require_element_caller
 from app.api.blueprint import ApiBlueprint
 from app.api.bulk_schemas import CriteriaSchema, FailedRowSchema, JobItemSchema, StatusSchema, SubmissionSchema
+from app.api.data_response import send_page
 from app.api.negotiation import require_json_accepted
 from app.api.paging import NOTICE, page_request
 from app.api.paging_docs import PAGE_HEADERS, PAGE_PARAMETERS, query_parameter
-from app.api.result_response import header_text, send_page, send_result
+from app.api.result_docs import RESULT_PARAMETERS, RESULT_RESPONSES
+from app.api.result_headers import header_text
+from app.api.result_response import send_result
 from app.api.runtime import context, json_response
 from app.db.jobs import Job
 from app.domain.criteria import DownloadCriteria
@@ -148,36 +151,18 @@ def delete_files(job_id: int) -> Response:
     return _status(control.delete_files(context(), caller(), job_id))
 
 
-_RESULT_DOC = {
-    "200": {
-        "description": "The result in the job's format, streamed",
-        "content": {
-            "application/jsonl": {"schema": {"type": "string"}},
-            "application/json": {"schema": {"type": "array", "items": {}}},
-            "text/csv": {"schema": {"type": "string"}},
-        },
-        "headers": {
-            "ETag": {"schema": {"type": "string"}},
-            "Content-Disposition": {"schema": {"type": "string"}},
-            "Elements-Error": {"schema": {"type": "string"}, "description": "Why this is not all"},
-        },
-    },
-    "304": {"description": "The client has this revision already"},
-}
-
-
 @blueprint.call("GET", f"/bulk/{JOB}")
-@blueprint.describe(responses=_RESULT_DOC)
+@blueprint.describe(parameters=RESULT_PARAMETERS, responses=RESULT_RESPONSES)
 def get_result(job_id: int) -> Response:
     """Read the result
 
-    `Accept-Encoding: gzip`, alone, compresses it.
+    `Accept-Encoding: gzip` or `zip`, alone, compresses it; with more directives it is plain.
     """
     return send_result(open_result(context(), caller(), job_id))
 
 
 @blueprint.call("GET", f"/bulk/{JOB}/{OBJECT}")
-@blueprint.describe(responses=_RESULT_DOC)
+@blueprint.describe(parameters=RESULT_PARAMETERS, responses=RESULT_RESPONSES)
 def get_object_result(job_id: int, object_name: str) -> Response:  # noqa: ARG001 - clients send differing names
     """Read the result, by the object's name
 
@@ -194,7 +179,7 @@ def get_object_result(job_id: int, object_name: str) -> Response:  # noqa: ARG00
 def get_data(job_id: int) -> Response:
     """Page through the result"""
     require_json_accepted(request)
-    return send_page(open_result(context(), caller(), job_id), page_request())
+    return send_page(job_id)
 
 
 @blueprint.call("GET", f"/bulk/{JOB}/{OBJECT}/data")
@@ -205,7 +190,7 @@ def get_data(job_id: int) -> Response:
 def get_object_data(job_id: int, object_name: str) -> Response:  # noqa: ARG001 - clients send differing names
     """Page through the result, by the object's name"""
     require_json_accepted(request)
-    return send_page(open_result(context(), caller(), job_id), page_request())
+    return send_page(job_id)
 
 
 def _status(job: Job) -> Response:

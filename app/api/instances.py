@@ -20,7 +20,7 @@ from app.api.platform_schemas import (
     InstanceSchema,
     NewInstanceSchema,
 )
-from app.api.result_response import header_text
+from app.api.result_headers import header_text
 from app.api.runtime import context, json_response
 from app.db.instances import InstanceFilter
 from app.services import instances

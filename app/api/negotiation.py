@@ -6,8 +6,12 @@ from flask import Request
 
 from app.domain.jobs import FileFormat
 from app.errors import InvalidInputError, NotAcceptableError
+from app.storage.formats import Compression
 
 _JSON = "application/json"
+_CSV_SPELLINGS = (FileFormat.CSV.value, "txt/csv")
+_REFUSALS = {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+_CODINGS: dict[str, Compression] = {"gzip": "gzip", "x-gzip": "gzip", "zip": "zip"}
 
 
 def require_json_accepted(request: Request) -> None:
@@ -24,18 +28,36 @@ def require_format_accepted(request: Request, file_format: FileFormat) -> None:
     header = request.headers.get("Accept")
     if not header:
         return
-    spellings = ("text/csv", "txt/csv") if file_format is FileFormat.CSV else (file_format.value,)
+    spellings = _CSV_SPELLINGS if file_format is FileFormat.CSV else (file_format.value,)
     if not any(request.accept_mimetypes.quality(spelling) for spelling in spellings):
         raise InvalidInputError(
             f"Accept {header[:200]!r} is not accepted: the job's format is {file_format.value}.", field="Accept"
         )
 
 
-def wants_gzip(request: Request) -> bool:
-    """True if Accept-Encoding is `gzip` and nothing else: with more directives the answer is plain (reference 3d)."""
+def chosen_format(request: Request) -> FileFormat:
+    """The format of a query job's answer: by Accept, CSV where it leaves the choice (reference 3d, V2).
+
+    Raises NotAcceptableError.
+    """
+    header = request.headers.get("Accept")
+    if not header:
+        return FileFormat.CSV
+    offered = (*_CSV_SPELLINGS, FileFormat.JSON.value, FileFormat.JSONL.value)
+    best = request.accept_mimetypes.best_match(offered)
+    if best is None:
+        raise NotAcceptableError(f"Accept {header[:200]!r} cannot be met: {', '.join(FileFormat)} are offered.")
+    return FileFormat.parse(best)
+
+
+def wanted_compression(request: Request) -> Compression | None:
+    """The coding if Accept-Encoding names gzip or zip and nothing else: with more directives the answer is plain.
+
+    (reference 3d)
+    """
     directives = request.headers.get("Accept-Encoding", "").split(",")
     if len(directives) != 1:
-        return False
+        return None
     name, _, parameters = directives[0].partition(";")
-    quality = parameters.replace(" ", "").lower()
-    return name.strip().lower() == "gzip" and quality not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    is_refused = parameters.replace(" ", "").lower() in _REFUSALS
+    return None if is_refused else _CODINGS.get(name.strip().lower())

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -34,41 +35,54 @@ class PageRequest:
     after: int
     notice: str | None = None
     """Told in the header Elements-Error: the size was capped."""
+    place: Mapping[str, int] = field(default_factory=dict)
+    """What else the token carried; empty on the first page."""
 
-    def headers(self, returned: int, *, total: int | None = None, next_after: int | None = None) -> dict[str, str]:
+    def headers(
+        self,
+        returned: int,
+        *,
+        total: int | None = None,
+        next_after: int | None = None,
+        next_place: Mapping[str, int] | None = None,
+    ) -> dict[str, str]:
         """Headers of the answer; `next_after` None on the last page, which has no token."""
         headers = {RETURNED: str(returned)}
         if total is not None:
             headers[TOTAL] = str(total)
         if next_after is not None:
-            headers[NEXT] = encode_token({"pageSize": self.size, "after": next_after})
+            headers[NEXT] = encode_token({"pageSize": self.size, "after": next_after, **(next_place or {})})
         if self.notice:
             headers[NOTICE] = self.notice
         return headers
 
 
-def page_request(max_size: int = MAX_SIZE) -> PageRequest:
-    """Read `pageSize` and `nextPage` of the current request. Raises InvalidInputError."""
-    token = decode_token(request.args["nextPage"]) if request.args.get("nextPage") else {}
+def page_request(max_size: int = MAX_SIZE, place: Sequence[str] = ()) -> PageRequest:
+    """Read `pageSize` and `nextPage` of the current request; `place` names what else its tokens carry.
+
+    Raises InvalidInputError.
+    """
+    token = decode_token(request.args["nextPage"], place) if request.args.get("nextPage") else {}
     text = request.args.get("pageSize")
     size = _size(text) if text is not None else int(token.get("pageSize", min(DEFAULT_SIZE, max_size)))
     notice = None if size <= max_size else f"pageSize {size} is over the maximum; {max_size} was used."
-    return PageRequest(min(size, max_size), int(token.get("after", 0)), notice)
+    carried = {name: token[name] for name in place if name in token}
+    return PageRequest(min(size, max_size), int(token.get("after", 0)), notice, carried)
 
 
-def encode_token(content: dict[str, int]) -> str:
+def encode_token(content: Mapping[str, int]) -> str:
     """Compact JSON as unpadded base64url."""
     return base64.urlsafe_b64encode(msgspec.json.encode(content)).rstrip(b"=").decode()
 
 
-def decode_token(text: str) -> dict[str, int]:
-    """What `encode_token` made. Raises InvalidInputError."""
+def decode_token(text: str, place: Sequence[str] = ()) -> dict[str, int]:
+    """What `encode_token` made, with these names besides the two of every token. Raises InvalidInputError."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         content: Any = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=dict[str, int])
     except (ValueError, binascii.Error, msgspec.DecodeError) as error:
         raise _bad_token(text) from error
-    if set(content) != {"pageSize", "after"} or not all(0 <= each <= _MAX_NUMBER for each in content.values()):
+    if set(content) != {"pageSize", "after", *place} or not all(0 <= each <= _MAX_NUMBER for each in content.values()):
         raise _bad_token(text)
     if content["pageSize"] < 1:
         raise _bad_token(text)

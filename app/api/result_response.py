@@ -6,95 +6,92 @@ failure later breaks the connection: a short file must never look like a whole o
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from http import HTTPStatus
 from itertools import chain, islice
-from typing import Literal, cast
 
 import structlog
 from flask import Response, g, request
 
-from app.api.negotiation import require_format_accepted, wants_gzip
-from app.api.paging import NOTICE, PageRequest
+from app.api.errors import error_response
+from app.api.negotiation import wanted_compression
+from app.api.ranges import ByteRange, wanted_range
+from app.api.representation import Representation, chosen_representation
+from app.api.result_headers import result_headers
 from app.api.runtime import context
-from app.errors import HaulageError, StorageError
-from app.services.results import Result
+from app.errors import HaulageError
+from app.services.results import Result, with_recorded_columns
+from app.storage.chunks import only_first
 from app.storage.formats import Rendered, render
-from app.storage.lines import whole_lines
-from app.storage.reading import iter_plain
 
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
-_LONGEST_NOTICE = 1000
 _PEELED = 2
 """Chunks read ahead of the headers: the first may be a mere frame (`[`, a gzip or CSV header)."""
+_KEPT_UNCHANGED = ("ETag", "Vary", "Cache-Control")
 _log = structlog.get_logger(__name__)
 
 
 def send_result(result: Result) -> Response:
-    """The file in the job's format. Raises InvalidInputError for another Accept, StorageUnavailableError."""
-    require_format_accepted(request, result.job.file_format)
-    compress: Literal["gzip"] | None = "gzip" if wants_gzip(request) else None
-    file_format = cast("Literal['jsonl', 'json', 'csv']", result.job.file_format.short.lower())
-    rendered = render(context().store, result.segments, file_format, compress)
-    headers = _headers(result, rendered)
+    """The file, or a range of it. Raises what `chosen_representation` raises, and StorageUnavailableError."""
+    chosen = chosen_representation(request, result)
+    file_name = result.file_name(chosen.extension)
+    rendered = _rendered(result, chosen, file_name)
+    headers = result_headers(result, rendered, file_name)
     if request.if_none_match.contains_weak(rendered.etag.strip('"')):
-        return _without_body(rendered, 304, {name: headers[name] for name in ("ETag", "Vary", "Cache-Control")})
+        return _without_body(HTTPStatus.NOT_MODIFIED, {name: headers[name] for name in _KEPT_UNCHANGED})
+    wanted = wanted_range(request, rendered.etag)
+    if wanted is not None and (length := rendered.measured_length()):
+        return _send_part(rendered, headers, result.job.id, wanted, length)
     if rendered.content_length is not None:
         headers["Content-Length"] = str(rendered.content_length)
     if request.method == "HEAD":
-        return _without_body(rendered, 200, headers)
-    return _streamed(rendered.chunks, headers, result.job.id)
+        return _without_body(HTTPStatus.OK, headers)
+    return streamed(rendered.chunks, headers, result.job.id)
 
 
-def send_page(result: Result, page: PageRequest) -> Response:
-    """Some records as a JSON array, whatever the format of the job (reference 3e)."""
-    total = result.record_count
-    count = max(0, min(page.size, total - page.after))
-    next_after = page.after + count if page.after + count < total else None
-    headers = page.headers(count, total=total, next_after=next_after)
-    notices = [notice for notice in (page.notice, result.notice) if notice]
-    if notices:
-        headers[NOTICE] = header_text(" ".join(notices))
-    headers["Content-Type"] = "application/json"
-    pieces = iter_plain(context().store, result.segments, page.after)
-    return _streamed(_array(pieces, count), headers, result.job.id)
+def _rendered(result: Result, chosen: Representation, file_name: str) -> Rendered:
+    if chosen.fmt == "csv" and result.is_of_query:
+        result = with_recorded_columns(context(), result)
+    return render(
+        context().store,
+        result.segments,
+        chosen.fmt,
+        wanted_compression(request),
+        content_type=chosen.content_type,
+        entry_name=file_name,
+        values_as_strings=chosen.values_as_strings,
+    )
 
 
-def header_text(text: str) -> str:
-    """A text as it may stand in a header: one line of ASCII."""
-    return _UNPRINTABLE.sub(" ", text).strip()[:_LONGEST_NOTICE]
+def _send_part(rendered: Rendered, headers: dict[str, str], job_id: int, wanted: ByteRange, length: int) -> Response:
+    bounds = wanted.within(length)
+    if bounds is None:
+        told = {"Content-Range": f"bytes */{length}", "Accept-Ranges": "bytes", "ETag": rendered.etag}
+        message = f"Range {request.headers['Range'][:100]!r} is not in the result, which has {length} bytes."
+        return error_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, message, told)
+    start, end = bounds
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{length}"
+    headers["Content-Length"] = str(end - start)
+    source = rendered.chunks_from(start)
+    return streamed(only_first(source, end - start), headers, job_id, HTTPStatus.PARTIAL_CONTENT)
 
 
-def _headers(result: Result, rendered: Rendered) -> dict[str, str]:
-    suffix = ".gz" if rendered.content_encoding else ""
-    headers = {
-        "Content-Type": rendered.content_type,
-        "Content-Disposition": f'attachment; filename="{result.file_name}{suffix}"',
-        "ETag": rendered.etag,
-        "Vary": "Accept, Accept-Encoding",
-        "Cache-Control": "private, no-cache",
-    }
-    if rendered.content_encoding:
-        headers["Content-Encoding"] = rendered.content_encoding
-    if result.notice:
-        headers[NOTICE] = header_text(result.notice)
-    return headers
-
-
-def _without_body(rendered: Rendered, status: int, headers: dict[str, str]) -> Response:
-    _close(rendered.chunks)
+def _without_body(status: HTTPStatus, headers: dict[str, str]) -> Response:
     response = Response(status=status, headers=headers)
     response.automatically_set_content_length = False
     return response
 
 
-def _streamed(chunks: Iterator[bytes], headers: dict[str, str], job_id: int) -> Response:
+def streamed(
+    chunks: Iterator[bytes], headers: dict[str, str], job_id: int, status: HTTPStatus = HTTPStatus.OK
+) -> Response:
+    """An answer of these chunks; its store is asked before the headers go out. Raises what the first chunks raise."""
     try:
         first = list(islice(chunks, _PEELED))
     except BaseException:
         _close(chunks)
         raise
-    return Response(_guarded(first, chunks, job_id, g.request_id), headers=headers, direct_passthrough=True)
+    body = _guarded(first, chunks, job_id, g.request_id)
+    return Response(body, status, headers=headers, direct_passthrough=True)
 
 
 def _guarded(first: list[bytes], chunks: Iterator[bytes], job_id: int, request_id: str) -> Iterator[bytes]:
@@ -106,21 +103,6 @@ def _guarded(first: list[bytes], chunks: Iterator[bytes], job_id: int, request_i
         raise
     finally:
         _close(chunks)
-
-
-def _array(pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
-    """The first `count` lines as a JSON array."""
-    left = count
-    yield b"["
-    for block in whole_lines(pieces) if count else ():
-        lines = block.split(b"\n")[:-1][:left]
-        yield (b"," if left < count else b"") + b",".join(lines)
-        left -= len(lines)
-        if not left:
-            break
-    if left:
-        raise StorageError(f"The result lacks {left} records that its rows promise.")
-    yield b"]"
 
 
 def _close(chunks: Iterator[bytes]) -> None:

@@ -2,19 +2,71 @@
 
 from __future__ import annotations
 
-from app.db.pool import Connection, Row
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.db.pool import Connection, Row, as_json
 from app.domain.segments import FlushPoint, Segment
+
+_COLUMNS = "object_key, encoding, record_count, plain_bytes, stored_bytes, crc32, flush_points, columns"
 
 
 def find_result(conn: Connection, job_id: int, revision: int) -> list[Segment]:
     """The segments that make up revision `revision` of the result, in order."""
     rows = conn.execute(
-        "select object_key, encoding, record_count, plain_bytes, stored_bytes, crc32, flush_points,"
-        " columns from segments"
+        f"select {_COLUMNS} from segments"
         " where job_id = %s and run_number <= %s order by run_number, slice_number, sequence",
         (job_id, revision),
     ).fetchall()
     return [_from_row(row) for row in rows]
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where a segment stands in the order of a result."""
+
+    run_number: int
+    slice_number: int
+    sequence: int
+
+
+def find_from(
+    conn: Connection, job_id: int, revision: int, place: Place, record_count: int
+) -> list[tuple[Place, Segment]]:
+    """As many segments of that revision, from `place` on, as hold the next `record_count` records.
+
+    It costs the same wherever in the result it begins: every segment has a record, so there are never more of them.
+    """
+    rows = conn.execute(
+        f"select * from (select run_number, slice_number, sequence, {_COLUMNS},"
+        " sum(record_count) over (order by run_number, slice_number, sequence) - record_count as records_before"
+        " from (select * from segments where job_id = %s and run_number <= %s"
+        " and (run_number, slice_number, sequence) >= (%s, %s, %s)"
+        " order by run_number, slice_number, sequence limit %s) as near) as placed"
+        " where records_before < %s order by run_number, slice_number, sequence",
+        (job_id, revision, place.run_number, place.slice_number, place.sequence, record_count, record_count),
+    ).fetchall()
+    return [(Place(row["run_number"], row["slice_number"], row["sequence"]), _from_row(row)) for row in rows]
+
+
+def count_records(conn: Connection, job_id: int, revision: int) -> int:
+    """Records of that revision."""
+    row = conn.execute(
+        "select coalesce(sum(record_count), 0)::bigint as n from runs where job_id = %s and number <= %s",
+        (job_id, revision),
+    ).fetchone()
+    return 0 if row is None else int(row["n"])
+
+
+def set_columns(conn: Connection, scanned: Sequence[Segment]) -> None:
+    """Store CSV columns that were found after the fact; the same ones whoever finds them."""
+    found = [{"object_key": each.object_key, "columns": list(each.columns)} for each in scanned if each.columns]
+    conn.execute(
+        "update segments set columns = found.columns"
+        " from jsonb_to_recordset(%s) as found (object_key text, columns text[])"
+        " where segments.object_key = found.object_key",
+        (as_json(found),),
+    )
 
 
 def find_columns(conn: Connection, job_id: int) -> list[str]:
@@ -54,5 +106,13 @@ def delete_of_job(conn: Connection, job_id: int) -> int:
 
 def _from_row(row: Row) -> Segment:
     points = tuple(FlushPoint(*point) for point in row["flush_points"])
-    values = {name: row[name] for name in row if name not in {"flush_points", "columns"}}
-    return Segment(**values, flush_points=points, columns=tuple(row["columns"]))
+    return Segment(
+        object_key=row["object_key"],
+        encoding=row["encoding"],
+        record_count=row["record_count"],
+        plain_bytes=row["plain_bytes"],
+        stored_bytes=row["stored_bytes"],
+        crc32=row["crc32"],
+        flush_points=points,
+        columns=tuple(row["columns"]),
+    )

@@ -45,7 +45,7 @@ class FileNameError(ValueError):
 
 
 def check(wish: str) -> str:
-    """The wish as it is. Raises FileNameError for an unknown date pattern, a lone brace, or a name too long or empty."""
+    """The wish as it is. Raises FileNameError: unknown date pattern, lone brace, too long, or nothing of a name."""
     if not 0 < len(wish) <= LONGEST_WISH:
         raise FileNameError(f"fileName has {len(wish)} characters; 1 to {LONGEST_WISH} are accepted.")
     for match in _BRACES.finditer(wish):

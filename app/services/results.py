@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC
 
 from app.db import jobs, segments
 from app.db.jobs import Job
 from app.db.pool import Connection
-from app.domain.jobs import FileFormat, JobStatus, StopReason
-from app.domain.segments import Segment, total_records
+from app.domain.file_names import FileNameError, render
+from app.domain.jobs import JobStatus, StopReason
+from app.domain.segments import Segment, column_union
 from app.domain.status_document import seen_count
 from app.errors import ConflictError, GoneError
 from app.services.context import Caller, Context
+from app.storage.formats import with_columns
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
-_EXTENSIONS = {FileFormat.JSONL: "jsonl", FileFormat.JSON: "json", FileFormat.CSV: "csv"}
 _LONGEST_NAME = 60
 
 
@@ -29,15 +31,20 @@ class Result:
     """Why this is not all, for the header Elements-Error."""
 
     @property
-    def record_count(self) -> int:
-        """Records in this revision."""
-        return total_records(self.segments)
+    def is_of_query(self) -> bool:
+        """Whether the rules of `POST /bulk/query` hold: one stored file, given in any format (reference 3d, V2)."""
+        return self.job.engine == "V2"
 
-    @property
-    def file_name(self) -> str:
-        """Safe in any file system and header: letters, digits, `.`, `_` and `-`."""
+    def file_name(self, extension: str) -> str:
+        """The name that the criteria wish, dated as of the submission; else the object's and the job's id."""
+        wish = self.job.criteria.get("metaData", {}).get("fileName")
+        if wish:
+            try:
+                return render(wish, self.job.created_at.astimezone(UTC), extension)
+            except FileNameError:
+                pass  # the submission refuses such a wish; a row may be older than that rule
         name = _UNSAFE.sub("_", self.job.object_name)[:_LONGEST_NAME].strip("._-") or "result"
-        return f"{name}-{self.job.id}.{_EXTENSIONS[self.job.file_format]}"
+        return f"{name}-{self.job.id}.{extension}"
 
 
 def open_result(ctx: Context, caller: Caller, job_id: int) -> Result:
@@ -46,15 +53,30 @@ def open_result(ctx: Context, caller: Caller, job_id: int) -> Result:
     Raises NotFoundError, ConflictError before the first run has ended, GoneError after the retention or a delete.
     """
     with ctx.db.connection() as conn:
-        job = _readable(conn, caller, job_id)
+        job = readable_job(conn, caller, job_id)
         found = segments.find_result(conn, job.id, job.revision)
         if not found and job.record_count:
             # Deleted between the two statements, most likely: then the job says so now.
-            job = _readable(conn, caller, job_id)
-    return Result(job, found, _notice(job))
+            job = readable_job(conn, caller, job_id)
+    return Result(job, found, notice_of(job))
 
 
-def _readable(conn: Connection, caller: Caller, job_id: int) -> Job:
+def with_recorded_columns(ctx: Context, result: Result) -> Result:
+    """The result with its CSV columns, found in its records and stored for the next time where none are yet.
+
+    Jobs that were submitted as CSV record them as they go; a query job's first CSV request reads everything once.
+    Raises the storage errors.
+    """
+    if not result.segments or column_union(result.segments):
+        return result
+    scanned = with_columns(ctx.store, result.segments)
+    with ctx.db.connection() as conn:
+        segments.set_columns(conn, scanned)
+    return replace(result, segments=scanned)
+
+
+def readable_job(conn: Connection, caller: Caller, job_id: int) -> Job:
+    """The job whose result may be read now. Raises as `open_result`."""
     job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
     if job.files_deleted_at is not None:
         raise GoneError(f"The files of job {job_id} were removed at {job.files_deleted_at:%Y-%m-%dT%H:%M:%SZ}.")
@@ -65,7 +87,8 @@ def _readable(conn: Connection, caller: Caller, job_id: int) -> Job:
     return job
 
 
-def _notice(job: Job) -> str | None:
+def notice_of(job: Job) -> str | None:
+    """Why the result is not all; None if it is."""
     if not job.status.is_terminal:
         return f"Job is {job.status.value} in run {job.run_number}; this is the result as of run {job.revision}."
     if job.status is not JobStatus.COMPLETED:

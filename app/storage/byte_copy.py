@@ -10,7 +10,9 @@ from app.storage.objects import ObjectStore
 from app.storage.reading import iter_stored
 
 
-def copied(store: ObjectStore, head: bytes, segments: Sequence[Segment], tail: bytes, start: int = 0) -> Iterator[bytes]:
+def copied(
+    store: ObjectStore, head: bytes, segments: Sequence[Segment], tail: bytes, start: int = 0
+) -> Iterator[bytes]:
     """Head, stored bytes of the segments, tail; from byte `start` of all that on.
 
     Only lengths are checked here; the checksum is for the client.

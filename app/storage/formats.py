@@ -50,6 +50,7 @@ class Rendered:
 
     chunks_from: Callable[[int], Iterator[bytes]]
     content_length: int | None
+    content_type: str
     content_encoding: Compression | None
     etag: str
     replaced_count: Callable[[], int] = int
@@ -83,6 +84,7 @@ def render(
     fmt: Format,
     compress: Compression | None = None,
     *,
+    content_type: str | None = None,
     entry_name: str = "result",
     columns: Sequence[str] | None = None,
     csv_guard: bool = False,
@@ -92,12 +94,13 @@ def render(
 
     CSV takes the union of the columns recorded with the segments. `columns` overrides that, for jobs whose segments
     have none recorded: see `scan_columns`, which costs one more reading and is done here if nothing else is known.
-    `entry_name` is the file's name within a zip. `values_as_strings` (JSON Lines only) writes numbers, true and false
-    as strings.
+    `content_type` overrides that of the format; `entry_name` is the file's name within a zip. `values_as_strings` (JSON Lines
+    only) writes numbers, true and false as strings.
     """
     envelope = _envelope(compress, entry_name)
+    content_type = content_type or CONTENT_TYPES[fmt]
     if fmt == "jsonl" and envelope is not None and not values_as_strings:
-        return _packed_lines(store, segments, envelope)
+        return _packed_lines(store, segments, envelope, content_type)
     if fmt == "csv":
         if columns is None:
             columns = column_union(segments) or scan_columns(store, segments)
@@ -106,7 +109,7 @@ def render(
         plain = _json(store, segments)
     else:
         plain = _jsonl(store, segments, values_as_strings=values_as_strings)
-    return _answer(segments, plain, envelope)
+    return _answer(segments, plain, envelope, content_type)
 
 
 def scan_columns(store: ObjectStore, segments: Sequence[Segment]) -> tuple[str, ...]:
@@ -131,35 +134,37 @@ def _envelope(compress: Compression | None, entry_name: str) -> Envelope | None:
     return GzipMember() if compress == "gzip" else None
 
 
-def _packed_lines(store: ObjectStore, segments: Sequence[Segment], envelope: Envelope) -> Rendered:
+def _packed_lines(store: ObjectStore, segments: Sequence[Segment], envelope: Envelope, content_type: str) -> Rendered:
     """JSON Lines as they lie packed: a byte copy, wherever it begins."""
     stream = stored_stream(segments)
     if stream is not None:
         return Rendered(
             chunks_from=partial(byte_copy, store, segments, stream, envelope),
             content_length=byte_copy_length(stream, envelope),
+            content_type=content_type,
             content_encoding=envelope.coding,
-            etag=etag(segments, f"jsonl {envelope.identity}"),
+            etag=etag(segments, f"{content_type} jsonl {envelope.identity}"),
         )
     return Rendered(
         chunks_from=lambda start: without_first(packed_segments(store, segments, envelope), start),
         content_length=None,
+        content_type=content_type,
         content_encoding=envelope.coding,
-        etag=etag(segments, f"jsonl {envelope.identity} {deflate.CODEC}"),
+        etag=etag(segments, f"{content_type} jsonl {envelope.identity} {deflate.CODEC}"),
     )
 
 
-def _answer(segments: Sequence[Segment], plain: _Plain, envelope: Envelope | None) -> Rendered:
+def _answer(segments: Sequence[Segment], plain: _Plain, envelope: Envelope | None, content_type: str) -> Rendered:
     """The plain body, or one packed on the fly; then nobody knows the length beforehand."""
     if envelope is None:
-        tag = etag(segments, plain.identity)
-        return Rendered(plain.chunks_from, plain.length, None, tag, plain.replaced_count)
+        tag = etag(segments, f"{content_type} {plain.identity}")
+        return Rendered(plain.chunks_from, plain.length, content_type, None, tag, plain.replaced_count)
 
     def packed_from(start: int) -> Iterator[bytes]:
         return without_first(packed_on_the_fly(plain.chunks_from(0), envelope, plain.most_bytes), start)
 
-    tag = etag(segments, f"{plain.identity} {envelope.identity} {deflate.CODEC}")
-    return Rendered(packed_from, None, envelope.coding, tag, plain.replaced_count)
+    tag = etag(segments, f"{content_type} {plain.identity} {envelope.identity} {deflate.CODEC}")
+    return Rendered(packed_from, None, content_type, envelope.coding, tag, plain.replaced_count)
 
 
 def _jsonl(store: ObjectStore, segments: Sequence[Segment], *, values_as_strings: bool) -> _Plain:

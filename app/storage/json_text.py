@@ -18,9 +18,7 @@ _ESCAPES = re.compile(
 UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 # What stands before a number, true or false (strings as a whole), then that. Possessive: nothing is tried twice.
-_BARE_VALUE = re.compile(
-    rb"""((?:[^"0-9tf-]++|"(?:[^"\\]++|\\.)*+")*+)(-?[0-9][0-9.eE+-]*+|true|false)""", re.DOTALL
-)
+_BARE_VALUE = re.compile(rb"""((?:[^"0-9tf-]++|"(?:[^"\\]++|\\.)*+")*+)(-?[0-9][0-9.eE+-]*+|true|false)""", re.DOTALL)
 _SENTINEL = b"0"  # with it every match succeeds, so none begins inside a string
 
 _BRACE = ord("{")

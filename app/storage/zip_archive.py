@@ -1,7 +1,7 @@
-"""A zip archive of one deflated entry (APPNOTE 6.3.10: 4.3.7 local header, 4.3.9 descriptor, 4.3.12 to 4.3.16 directory).
+"""A zip archive of one deflated entry (APPNOTE 6.3.10: 4.3.7 local header, 4.3.9 descriptor, 4.3.12-16 directory).
 
-Sizes that are known stand in the local header, so that a reader of streams needs no descriptor. ZIP64 is used only where
-a size may need it: older readers of streams (Java before 23) take the longer descriptor for damage.
+Sizes that are known stand in the local header, so that a reader of streams needs no descriptor. ZIP64 is used only
+where a size may need it: readers of streams that are older than it take the longer descriptor for damage.
 """
 
 from __future__ import annotations
@@ -96,8 +96,6 @@ def _end(directory_bytes: int, start: int) -> bytes:
     if start < _NEED_64:
         return end
     version = _MADE_BY_UNIX | _VERSION_64
-    end_64 = struct.pack(
-        "<4sQHHIIQQQQ", b"PK\x06\x06", 44, version, _VERSION_64, 0, 0, 1, 1, directory_bytes, start
-    )
+    end_64 = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, version, _VERSION_64, 0, 0, 1, 1, directory_bytes, start)
     locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, start + directory_bytes, 1)
     return end_64 + locator + end
