@@ -24,9 +24,9 @@ _SECURITY = (
 # Callers authenticate with a header that a browser never sends by itself, so any origin may try (reference 7).
 _EXPOSED = (
     "Elements-Request-Id, Elements-Error, elements-returned-count, elements-total-count, elements-next-page-token,"
-    " Content-Disposition, ETag, Retry-After"
+    " Content-Disposition, ETag, Accept-Ranges, Content-Range, Retry-After"
 )
-_ALLOWED_HEADERS = "Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match"
+_ALLOWED_HEADERS = "Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match, Range, If-Range"
 
 
 def register(app: Flask) -> None:

@@ -26,9 +26,11 @@ def without_first(chunks: Iterable[bytes], byte_count: int) -> Iterator[bytes]:
 def only_first(chunks: Iterator[bytes], byte_count: int) -> Iterator[bytes]:
     """The first `byte_count` bytes; nothing is taken from `chunks` behind the one that holds the last of them."""
     left = byte_count
-    while left and (chunk := next(chunks, b"")):
+    for chunk in chunks if left else ():
         yield chunk[:left] if left < len(chunk) else chunk
         left -= min(left, len(chunk))
+        if not left:
+            return
 
 
 def in_blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:

@@ -94,8 +94,8 @@ def render(
 
     CSV takes the union of the columns recorded with the segments. `columns` overrides that, for jobs whose segments
     have none recorded: see `scan_columns`, which costs one more reading and is done here if nothing else is known.
-    `content_type` overrides that of the format; `entry_name` is the file's name within a zip. `values_as_strings` (JSON Lines
-    only) writes numbers, true and false as strings.
+    `content_type` overrides that of the format; `entry_name` is the file's name within a zip. `values_as_strings`
+    (JSON Lines only) writes numbers, true and false as strings.
     """
     envelope = _envelope(compress, entry_name)
     content_type = content_type or CONTENT_TYPES[fmt]

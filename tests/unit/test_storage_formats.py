@@ -4,8 +4,6 @@ import json
 import random
 import struct
 import zlib
-from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -13,49 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from isal import isal_zlib
 
-from app.domain.segments import Encoding, Segment
+from app.domain.segments import Encoding
 from app.errors import ObjectMissingError, StorageError
 from app.storage.columns import ColumnScanner
-from app.storage.formats import Compression, Format, Rendered, render, scan_columns
+from app.storage.formats import Compression, Format, render, scan_columns
 from app.storage.gzip_member import GzipMember
 from app.storage.lines import small_blocks
 from app.storage.packing import Stream
 from app.storage.segments import SegmentBuilder
 from tests.fakes.memory_store import MemoryStore
-
-FORMATS: list[Format] = ["jsonl", "json", "csv"]
-ENCODINGS: list[Encoding] = ["deflate", "plain"]
-
-values = st.one_of(st.none(), st.integers(), st.text(max_size=10), st.lists(st.integers(), max_size=2))
-many_records = st.lists(st.dictionaries(st.sampled_from(["a", "b", "c.d"]), values, min_size=1), max_size=30)
-
-
-def store_of(
-    records: Sequence[object], encodings: Sequence[Encoding] = ("deflate",), *, columns: bool = True
-) -> tuple[MemoryStore, list[Segment]]:
-    """Segments of 8 records with small runs, their encodings in turn."""
-    store = MemoryStore()
-    segments: list[Segment] = []
-    for start in range(0, len(records), 8):
-        part = records[start : start + 8]
-        scanner = ColumnScanner() if columns else None
-        builder = SegmentBuilder(encodings[len(segments) % len(encodings)], scanner=scanner, flush_bytes=40)
-        for record in part:
-            builder.add(json.dumps(record).encode() + b"\n", 1)
-        built = builder.finish()
-        segments.append(built.as_segment(f"jobs/1/{start}"))
-        store.put(segments[-1].object_key, built.data)
-    return store, segments
-
-
-def body(rendered: Rendered) -> bytes:
-    content = b"".join(rendered.chunks)
-    assert rendered.content_length in {None, len(content)}
-    return content
-
-
-def jsonl(records: Sequence[object]) -> bytes:
-    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+from tests.fakes.stored import ENCODINGS, FORMATS, body, jsonl, many_records, store_of
 
 
 def only_member(packed: bytes) -> bytes:
