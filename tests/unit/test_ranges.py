@@ -14,7 +14,7 @@ BODY = bytes(range(10))
 
 
 def request(method: str = "GET", **headers: str) -> Request:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = [(name.replace("_", "-"), value) for name, value in headers.items()]
     return Request(EnvironBuilder(method=method, headers=named).get_environ())
 
 

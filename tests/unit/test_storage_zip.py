@@ -109,7 +109,7 @@ def test_an_archive_of_more_than_four_gibibytes_is_read(stream: Stream, is_known
     most_bytes = max(stream.plain_bytes, stream.packed_bytes)
     known = archive.around(stream)
     head, tail = known if is_known else (archive.head(most_bytes), archive.tail(stream, most_bytes))
-    with zipfile.ZipFile(Sparse(head, stream.packed_bytes, tail)) as found:  # type: ignore[call-overload]
+    with zipfile.ZipFile(Sparse(head, stream.packed_bytes, tail)) as found:
         (entry,) = found.infolist()
         assert (entry.CRC, entry.file_size, entry.compress_size) == (
             stream.crc32,
