@@ -39,7 +39,7 @@ def unpacked(answer: TestResponse) -> bytes:
     if coding == "gzip":
         return gzip.decompress(answer.data)
     if coding is None:
-        return answer.data
+        return bytes(answer.data)
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
         (name,) = archive.namelist()
         assert f'filename="{name}.zip"' in answer.headers["Content-Disposition"]

@@ -3,6 +3,7 @@ import io
 import json
 import random
 import struct
+import zipfile
 import zlib
 from itertools import pairwise
 
@@ -21,6 +22,15 @@ from app.storage.packing import Stream
 from app.storage.segments import SegmentBuilder
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.stored import ENCODINGS, FORMATS, body, jsonl, many_records, store_of
+
+
+WAYS: list[Compression | None] = [None, "gzip", "zip"]
+
+
+def unpacked(content: bytes, way: Compression | None) -> bytes:
+    if way == "zip":
+        return zipfile.ZipFile(io.BytesIO(content)).read("result")
+    return only_member(content) if way else content
 
 
 def only_member(packed: bytes) -> bytes:
@@ -82,11 +92,11 @@ def test_gzip_trailer_keeps_the_length_modulo_four_gibibytes() -> None:
 
 
 @pytest.mark.parametrize(("fmt", "expected"), [("jsonl", b""), ("json", b"[]"), ("csv", b"")])
-@pytest.mark.parametrize("compress", [None, "gzip"])
+@pytest.mark.parametrize("compress", WAYS)
 def test_empty_result(fmt: Format, expected: bytes, compress: Compression | None) -> None:
     answer = render(MemoryStore(), [], fmt, compress)
     content = body(answer)
-    assert (only_member(content) if compress else content) == expected
+    assert unpacked(content, compress) == expected
 
 
 def test_empty_csv_with_known_columns_is_its_header() -> None:
@@ -118,10 +128,10 @@ def test_replaced_surrogates_are_counted_while_the_answer_is_read() -> None:
 
 def test_each_representation_has_its_own_etag() -> None:
     store, segments = store_of([{"a": "=1"}])
-    answers = [render(store, segments, fmt, compress) for fmt in FORMATS for compress in (None, "gzip")]
+    answers = [render(store, segments, fmt, compress) for fmt in FORMATS for compress in WAYS]
     answers.append(render(store, segments, "csv", csv_guard=True))
     answers.append(render(store, segments, "csv", columns=["b"]))
-    assert len({answer.etag for answer in answers}) == 8
+    assert len({answer.etag for answer in answers}) == 11
     assert render(store, segments, "csv").etag == render(store, segments, "csv").etag
 
 
@@ -129,13 +139,13 @@ def test_damage_breaks_the_answer_off() -> None:
     store, segments = store_of([{"a": number} for number in range(20)])
     store.objects[segments[1].object_key] = b"\x00"
     for fmt in FORMATS:
-        for compress in (None, "gzip"):
+        for compress in WAYS:
             with pytest.raises(StorageError, match=segments[1].object_key):
                 b"".join(render(store, segments, fmt, compress).chunks)
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize("compress", [None, "gzip"])
+@pytest.mark.parametrize("compress", WAYS)
 def test_store_that_fails_at_once_fails_at_the_first_chunk(fmt: Format, compress: Compression | None) -> None:
     store, segments = store_of([{"a": 1}])
     store.objects.clear()
@@ -153,10 +163,13 @@ def test_no_chunk_grows_with_the_number_of_records() -> None:
     segment = built.as_segment("jobs/1/0")
     store.put("jobs/1/0", built.data)
     for fmt in FORMATS:
-        for compress in (None, "gzip"):
+        for compress in WAYS:
             sizes = [len(chunk) for chunk in render(store, [segment], fmt, compress).chunks]
             assert max(sizes) <= 1_100_000
             assert sum(sizes) > 2_000_000
+    strings = render(store, [segment], "jsonl", values_as_strings=True)
+    assert max(map(len, strings.chunks)) <= 1_100_000
+    assert max(map(len, render(store, [segment], "json").chunks_from(1000))) <= 1_100_000
 
 
 @given(
