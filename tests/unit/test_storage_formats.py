@@ -23,7 +23,6 @@ from app.storage.segments import SegmentBuilder
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.stored import ENCODINGS, FORMATS, body, jsonl, many_records, store_of
 
-
 WAYS: list[Compression | None] = [None, "gzip", "zip"]
 
 
