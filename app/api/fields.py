@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 from marshmallow import ValidationError, fields, validate
 
+from app.domain.file_names import LONGEST_WISH, FileNameError, check
+
 INT32 = 2**31 - 1
 
 
@@ -62,7 +64,9 @@ class MetaData(fields.Field[dict[str, Any]]):
     """An object, or an object as JSON text. Only its own two keys are read; `ignored_keys` names the others."""
 
     known = ("fileName", "callback-payload")
-    _accepted = "an object (or its JSON text) with fileName, a text of 1 to 200 characters, and callback-payload"
+    _accepted = (
+        f"an object (or its JSON text) with fileName, a text of 1 to {LONGEST_WISH} characters, and callback-payload"
+    )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> dict[str, Any]:  # noqa: ARG002
         if isinstance(value, str):
@@ -71,9 +75,13 @@ class MetaData(fields.Field[dict[str, Any]]):
             except (msgspec.DecodeError, UnicodeError, RecursionError):
                 raise ValidationError(f"{self._accepted} is accepted.") from None
         name = value.get("fileName") if isinstance(value, dict) else None
-        is_name = name is None or (isinstance(name, str) and 1 <= len(name) <= 200)  # noqa: PLR2004
-        if not isinstance(value, dict) or not is_name:
+        if not isinstance(value, dict) or not isinstance(name, str | None):
             raise ValidationError(f"{self._accepted} is accepted.")
+        if name is not None:
+            try:
+                check(name)
+            except FileNameError as error:
+                raise ValidationError(str(error)) from error
         return value
 
 

@@ -27,7 +27,7 @@ PATTERNS = (
 """What may stand in braces."""
 
 EXTENSIONS = ("jsonl", "json", "csv")
-LONGEST_WISH = 255
+LONGEST_WISH = 200
 
 _LONGEST_BYTES = 180  # file systems take 255; extension, `.gz` and what a browser adds must fit
 _BRACES = re.compile(r"\{([^{}]*)\}")

@@ -8,7 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +17,6 @@ from werkzeug.test import TestResponse
 from app.api.paging import encode_token
 from app.api.wsgi import create_app
 from app.db import segments
-from app.db.jobs import Job
 from app.db.segments import Place
 from app.domain.segments import segment_key
 from app.storage.columns import ColumnScanner
@@ -177,12 +176,11 @@ def test_a_store_that_is_down_at_a_range_is_an_error_with_a_status(door: Door, f
     refused(app.test_client().get(f"{PREFIX}/bulk/{job_id}", headers=headers), 503)
 
 
-def wish_name(door: Door, job_id: int, name: str) -> None:
-    door.execute(
-        "update jobs set criteria = criteria || %s::jsonb, created_at = '2026-03-01 15:05:09.007+01' where id = %s",
-        json.dumps({"metaData": {"fileName": name}}),
-        job_id,
-    )
+def named(door: Door, wish: str) -> int:
+    """A fetched job with this fileName, submitted at a moment that tests know."""
+    job_id = door.fetched(metaData={"fileName": wish})
+    door.execute("update jobs set created_at = '2026-03-01 15:05:09.007+01' where id = %s", job_id)
+    return job_id
 
 
 @pytest.mark.parametrize(
@@ -195,8 +193,7 @@ def wish_name(door: Door, job_id: int, name: str) -> None:
     ],
 )
 def test_the_file_is_named_as_the_criteria_wish(door: Door, wish: str, told: str) -> None:
-    job_id = door.fetched()
-    wish_name(door, job_id, wish)
+    job_id = named(door, wish)
 
     answer = read(door, job_id)
 
@@ -205,8 +202,7 @@ def test_the_file_is_named_as_the_criteria_wish(door: Door, wish: str, told: str
 
 
 def test_the_entry_of_a_zip_has_the_wished_name(door: Door) -> None:
-    job_id = door.fetched()
-    wish_name(door, job_id, "Übersicht")
+    job_id = named(door, "Übersicht")
 
     answer = read(door, job_id, Accept_Encoding="zip")
 
@@ -214,9 +210,20 @@ def test_the_entry_of_a_zip_has_the_wished_name(door: Door) -> None:
     assert "filename*=UTF-8''%C3%9Cbersicht.jsonl.zip" in answer.headers["Content-Disposition"]
 
 
+def test_a_name_with_an_unknown_date_pattern_is_refused_at_once(door: Door) -> None:
+    body = {"objectName": "records", "metaData": {"fileName": "{yyyy}_x"}}
+
+    message = refused(door.call("POST", "/bulk/download", json=body), 400)
+
+    assert "metaData" in message
+    assert "'yyyy'" in message
+    assert "yyMMddHHmmssZ" in message
+
+
 def test_a_name_from_before_the_rules_does_not_hide_the_file(door: Door) -> None:
     job_id = door.fetched()
-    wish_name(door, job_id, "{nonsense}")
+    old = '{"metaData": {"fileName": "{nonsense}"}}'
+    door.execute("update jobs set criteria = criteria || %s::jsonb where id = %s", old, job_id)
 
     assert f"records-{job_id}.jsonl" in read(door, job_id).headers["Content-Disposition"]
 
@@ -304,15 +311,12 @@ LATE_COLUMN = (b'{"id":1,"n":1.10,"ok":true}\n{"id":2,"to":{"city":"K\xc3\xb6ln"
 
 
 @pytest.fixture
-def query_job(door: Door, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def query_job(door: Door) -> Callable[..., int]:
     """A job with the rules of `POST /bulk/query`, which has this result."""
 
     def make(*parts: bytes) -> int:
         job_id = door.fetched()
-        if any(spec.name == "engine" for spec in fields(Job)):
-            door.execute("update jobs set engine = 'V2' where id = %s", job_id)
-        else:
-            monkeypatch.setattr(Job, "engine", "V2", raising=False)
+        door.execute("update jobs set engine = 'V2' where id = %s", job_id)
         plant(door, job_id, *parts)
         return job_id
 
