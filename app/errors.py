@@ -96,6 +96,10 @@ class StorageError(HaulageError):
     """The object store refuses for good: missing bucket, refused credentials, damaged object."""
 
 
+class TooManyColumnsError(StorageError):
+    """The records have more different fields than a CSV row may; they can be had as JSON."""
+
+
 class ObjectMissingError(StorageError):
     """The named object is not in the store."""
 

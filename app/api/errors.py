@@ -22,6 +22,7 @@ STATUS = {
     errors.ForbiddenError: HTTPStatus.FORBIDDEN,
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.NotAcceptableError: HTTPStatus.NOT_ACCEPTABLE,
+    errors.TooManyColumnsError: HTTPStatus.NOT_ACCEPTABLE,
     errors.ConflictError: HTTPStatus.CONFLICT,
     errors.ConfigError: HTTPStatus.CONFLICT,
     errors.GoneError: HTTPStatus.GONE,

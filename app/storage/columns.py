@@ -14,7 +14,7 @@ from itertools import islice
 
 from msgspec import Raw
 
-from app.errors import StorageError
+from app.errors import TooManyColumnsError
 from app.storage.json_text import decoded, is_object, mended
 from app.storage.learning import LearnedPattern
 from app.storage.lines import pieces_of_lines
@@ -74,7 +74,7 @@ class ColumnScanner:
         return new
 
     def scan(self, block: bytes) -> None:
-        """Take in the names of a block of whole JSON lines; StorageError above 10,000 columns or for invalid JSON."""
+        """Take in the names of a block of whole JSON lines; TooManyColumnsError, or StorageError for no JSON."""
         for piece in pieces_of_lines(block, _PIECE_BYTES):
             odd = self._odd_lines(piece)
             if odd and (self._shape is None or not self._shape.covers(odd)):
@@ -92,7 +92,7 @@ class ColumnScanner:
             if record:
                 self._known.update(dict.fromkeys(_paths(Raw(mended(record.strip())[0]))))
         if len(self._known) > MAX_COLUMNS:
-            raise StorageError(
+            raise TooManyColumnsError(
                 f"the records have more than {MAX_COLUMNS} different fields, too many for CSV: "
                 "choose fields, or JSON Lines"
             )

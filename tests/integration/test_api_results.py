@@ -404,6 +404,14 @@ def test_what_a_query_job_cannot_be_given_as_is_refused(door: Door, query_job: C
         assert "convertToNativeType" in message
 
 
+def test_records_too_wide_for_csv_are_given_as_json(door: Door, query_job: Callable[..., int]) -> None:
+    wide = json.dumps({f"c{number}": number for number in range(10_001)}).encode() + b"\n"
+    job_id = query_job(wide)
+
+    assert "10000 different fields" in refused(read(door, job_id), 406)
+    assert read(door, job_id, Accept="application/json").data == wide
+
+
 def test_a_query_job_without_records(door: Door, query_job: Callable[..., int]) -> None:
     job_id = query_job()
 

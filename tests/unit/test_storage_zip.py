@@ -1,4 +1,5 @@
 import io
+import random
 import struct
 import zipfile
 import zlib
@@ -150,9 +151,12 @@ class _Short(io.RawIOBase):
 def test_bytes_do_not_depend_on_how_the_store_gives_them_out(
     fmt: Format, encoding: Encoding, compress: packing.Compression, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    records = [{"id": number, "name": f"n{number * number % 1009}", "tags": [number % 7]} for number in range(9000)]
+    noise = random.Random(1)
+    records = [
+        {"id": number, "name": f"n{noise.randrange(1000)}", "x": noise.randbytes(5).hex()} for number in range(20_000)
+    ]
     store, segments = one_segment(jsonl(records), len(records), encoding)
     whole = body(render(store, segments, fmt, compress))
     opened = store.open
-    monkeypatch.setattr(store, "open", lambda key, offset=0: _Short(opened(key, offset), 7777))  # type: ignore[arg-type]
+    monkeypatch.setattr(store, "open", lambda key, offset=0: _Short(opened(key, offset), 997))  # type: ignore[arg-type]
     assert body(render(store, segments, fmt, compress)) == whole
