@@ -184,6 +184,8 @@ def _json(store: ObjectStore, segments: Sequence[Segment]) -> _Plain:
     length = plain_bytes + 1 if plain_bytes else 2
 
     def array_from(start: int) -> Iterator[bytes]:
+        if start >= length:
+            return iter(())
         at = max(start - 1, 0)
         rest = _array_rest(iter_plain_from(store, segments, at), plain_bytes - at)
         return rest if start else headed(b"[", rest)
