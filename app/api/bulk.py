@@ -21,6 +21,7 @@ from app.api.result_docs import RESULT_PARAMETERS, RESULT_RESPONSES
 from app.api.result_headers import header_text
 from app.api.result_response import send_result
 from app.api.runtime import context, json_response
+from app.db.job_conditions import FILTER_NAMES
 from app.db.jobs import Job
 from app.domain.criteria import DownloadCriteria
 from app.domain.status_document import job_item, status_document, submission_document
@@ -91,7 +92,7 @@ def download(criteria: DownloadCriteria) -> Response:
 @blueprint.describe(
     parameters=[
         *PAGE_PARAMETERS,
-        query_parameter("where", "`name='value'` joined by AND: object_name, job_status, job_direction"),
+        query_parameter("where", f"OCNQL over {', '.join(FILTER_NAMES)}"),
         query_parameter("fields", "Comma-separated names of the keys to give"),
     ]
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from psycopg import sql
 from psycopg.rows import tuple_row
 
+from app.db.job_conditions import JobFilter
 from app.db.pool import Connection, Row, as_json
 from app.domain.criteria import Engine
 from app.domain.jobs import FileFormat, JobStatus, StopReason
@@ -148,15 +150,6 @@ def _lock_slices(conn: Connection, job_id: int) -> None:
         known = found
 
 
-@dataclass(frozen=True)
-class JobFilter:
-    """What a listing may be narrowed by; None means any."""
-
-    object_name: str | None = None
-    status: JobStatus | None = None
-    direction: str | None = None
-
-
 class ListedJob(NamedTuple):
     """What a listing tells of a job: half of the columns, since a page has hundreds of rows."""
 
@@ -197,13 +190,16 @@ def find_page(
     narrow: JobFilter | None = None,
 ) -> list[ListedJob]:
     """Jobs of the tenant's instance (None: no jobs), newest first, before `before_number` (None: from the newest)."""
-    given = {} if narrow is None else {name: value for name, value in asdict(narrow).items() if value is not None}
     # Only the conditions that there are: with `%s is null or` a prepared statement could not use the index.
-    query = _LISTED + "".join(f" and {name} = %({name})s" for name in given)
-    query += "" if before_number is None else " and number < %(before)s"
+    query: sql.Composable = sql.SQL(_LISTED)
+    if narrow is not None:
+        query = query + sql.SQL(" and ") + narrow.clause
+    if before_number is not None:
+        query += sql.SQL(" and number < %(before)s")
     values = {"organisation": organisation_id, "instance": instance_id, "before": before_number, "size": page_size}
+    given = {} if narrow is None else narrow.values
     with conn.cursor(row_factory=tuple_row) as cursor:
-        rows = cursor.execute(query + " order by number desc limit %(size)s", {**given, **values}).fetchall()
+        rows = cursor.execute(query + sql.SQL(" order by number desc limit %(size)s"), {**given, **values}).fetchall()
     return [ListedJob._make((*row[:7], _FORMATS[row[7]], row[8], _STATUSES[row[9]], *row[10:])) for row in rows]
 
 

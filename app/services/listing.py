@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.db import jobs, queue
-from app.db.jobs import Job, JobFilter, ListedJob
+from app.db.job_conditions import JobFilter
+from app.db.jobs import Job, ListedJob
 from app.db.queue import Waiting
 from app.errors import InvalidInputError, NotFoundError
 from app.services.context import Caller, Context
@@ -32,7 +33,7 @@ def get_progress(ctx: Context, caller: Caller, job_id: int) -> tuple[Job, Waitin
         return job, None if job.status.is_terminal else queue.find_waiting(conn, job_id)
 
 
-def list_jobs(ctx: Context, caller: Caller, *, after: int, page_size: int, narrow: JobFilter) -> JobPage:
+def list_jobs(ctx: Context, caller: Caller, *, after: int, page_size: int, narrow: JobFilter | None) -> JobPage:
     """The page of the instance's jobs that follows job `after` (0: the newest). Raises InvalidInputError.
 
     The position is a job's id and not its place in the sequence, which would tell how busy the service is.

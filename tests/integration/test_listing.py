@@ -2,10 +2,9 @@
 
 import pytest
 
+from app.api.job_query import parse_where
 from app.db import jobs
-from app.db.jobs import JobFilter
 from app.db.pool import Connection
-from app.domain.jobs import JobStatus
 from tests.fakes.engine import Engine, Tenant
 
 _COPIES = """
@@ -37,9 +36,18 @@ def tenants(engine: Engine) -> list[Tenant]:
     return made
 
 
-@pytest.mark.parametrize("narrow", [None, JobFilter(object_name="records", status=JobStatus.CREATED)])
-def test_a_page_reads_no_more_jobs_than_it_has(engine: Engine, tenants: list[Tenant], narrow: JobFilter | None) -> None:
-    owner = tenants[7]
+@pytest.mark.parametrize(
+    "where",
+    [
+        "",
+        "object_name = 'records' and job_status = 'CREATED'",
+        "job_status = 'CREATED'",
+        "status = 'CREATED' and (job_direction = 'DOWNLOAD' or record_count > 5) and not object_name like 'x%'",
+        "createdDate >= 2020-01-01",
+    ],
+)
+def test_a_page_reads_no_more_jobs_than_it_has(engine: Engine, tenants: list[Tenant], where: str) -> None:
+    owner, narrow = tenants[7], parse_where(where)
     for _ in range(12):  # by then the statement is prepared, and PostgreSQL has settled on a plan
         with engine.plain_db.transaction() as conn:
             before = rows_read(conn)
@@ -48,6 +56,19 @@ def test_a_page_reads_no_more_jobs_than_it_has(engine: Engine, tenants: list[Ten
         assert len(found) == _PAGE
         assert count <= 2 * _PAGE
         assert {each.instance_id for each in found} == {owner.instance_id}
+
+
+def test_a_state_that_is_rare_is_found_by_its_index(engine: Engine, tenants: list[Tenant]) -> None:
+    owner, narrow = tenants[7], parse_where("job_status = 'ABORTED'")
+    engine.execute(
+        "update jobs set status = 'ABORTED' where id = (select min(id) from jobs where instance_id = %s)",
+        owner.instance_id,
+    )
+    for _ in range(12):
+        with engine.plain_db.transaction() as conn:
+            before = rows_read(conn)
+            assert len(jobs.find_page(conn, owner.organisation_id, owner.instance_id, None, _PAGE, narrow)) == 1
+            assert rows_read(conn) - before <= 4
 
 
 def test_a_foreign_instance_has_no_jobs(engine: Engine) -> None:
