@@ -125,6 +125,55 @@ class PageSpec:
         return bool(self.size_param) or (self.kind is PageKind.ODATA and self.prefer_maxpagesize)
 
 
+class WhereKind(StrEnum):
+    """How a vendor is told which records to send."""
+
+    PARAMS = "params"
+    ODATA = "odata"
+    SOQL = "soql"
+    TEMPLATE = "template"
+
+
+@dataclass(frozen=True)
+class WhereField:
+    """A field that the vendor can filter by. `targets`: (operator, what the kind makes of it)."""
+
+    name: str
+    type: Literal["text", "number", "date", "boolean"]
+    targets: tuple[tuple[str, str], ...]
+
+    def target(self, operator: str) -> str | None:
+        """Parameter or text of the operator, empty where the kind knows by itself; None where it is not declared."""
+        return dict(self.targets).get(operator)
+
+
+@dataclass(frozen=True)
+class WhereSpec:
+    """Which conditions the vendor takes. Keys of a kind: `app.connectors.where_schema.KIND_KEYS`."""
+
+    kind: WhereKind
+    fields: tuple[tuple[str, WhereField], ...]
+    param: str = ""
+    text: str = "{where}"
+    version: int = 4
+    dates: str = "iso"
+    separator: str = ","
+    join: str = " AND "
+    quote: str = ""
+    escape: Literal["none", "double", "backslash"] = "none"
+
+    def field(self, name: str) -> WhereField | None:
+        """The declaration of a field, by its name in the records."""
+        return dict(self.fields).get(name)
+
+    @property
+    def params(self) -> frozenset[str]:
+        """Every query parameter that a condition may set."""
+        if self.kind is not WhereKind.PARAMS:
+            return frozenset({self.param})
+        return frozenset(target for _, each in self.fields for _, target in each.targets)
+
+
 @dataclass(frozen=True)
 class SelectSpec:
     """How the vendor is told which fields are wanted. `nested`: whether it takes dotted names or only top ones."""
@@ -148,6 +197,7 @@ class ListSpec:
     missing: Literal["fault", "empty"] = "fault"
     read_timeout_s: float = 120.0
     select: SelectSpec | None = None
+    where: WhereSpec | None = None
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ from app.connectors.model import (
 )
 from app.connectors.page_schema import PageSchema
 from app.connectors.templates import parse_template
+from app.connectors.where_schema import WhereSchema, where_conflicts
 
 _LATER_AUTH = (
     "headers", "oauth2_code", "oauth2_client", "oauth2_password", "token_exchange", "jwt", "hmac", "sigv4",
@@ -69,7 +70,7 @@ class SelectSchema(StrictSchema):
 class ListSchema(StrictSchema):
     """`list`: where the records are and how to get all of them."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"changed", "where", "order", "method", "body", "limits"})
+    later: ClassVar[frozenset[str]] = frozenset({"changed", "order", "method", "body", "limits"})
 
     path = TemplateText(required=True)
     params = template_map()
@@ -82,6 +83,7 @@ class ListSchema(StrictSchema):
     read_timeout_s = Duration(data_key="read_timeout")
     page = Nested(PageSchema, required=True)
     select = Nested(SelectSchema)
+    where = Nested(WhereSchema)
 
     @validates_schema(pass_original=True)
     def _check(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> None:
@@ -91,6 +93,9 @@ class ListSchema(StrictSchema):
         if "total" in data and "total_header" in data:
             errors["total_header"] = ["is not accepted beside `total`"]
         errors |= _pointer_conflicts(data)
+        if "where" in data:
+            page: PageSpec = data["page"]
+            errors |= where_conflicts(data["where"], data["params"], {page.param, page.size_param})
         if errors:
             raise ValidationError(errors)
 

@@ -19,6 +19,7 @@ from app.connectors.fields import pairs
 from app.connectors.model import ANY_OBJECT, Connector, Params, SettingField
 from app.connectors.schema import SCHEMA, object_specs, setting_fields
 from app.connectors.templates import Placeholder, Template
+from app.connectors.where_schema import MERGE, where_conflicts
 from app.errors import InvalidInputError
 
 _SHOWN_CHARS = 80
@@ -180,6 +181,9 @@ def _problems(connector: Connector, document: Mapping[str, Any]) -> Iterator[Pro
                 )
             if not each.scope and not is_object_known:
                 yield Problem(pointer, str(each), f"is only known inside the object {ANY_OBJECT!r}")
+    for kind in connector.objects:
+        if kind.list.where and where_conflicts(kind.list.where, dict(connector.params), ()):
+            yield Problem(f"/objects/{kind.name}/list/where", "", f"sets a parameter of `defaults`; {MERGE}")
     first = connector.base_url.parts[0] if connector.base_url.parts else ""
     if isinstance(first, str) and not first.startswith(("https://", "http://")):
         yield Problem(

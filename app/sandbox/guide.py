@@ -49,7 +49,7 @@ def guide(base_url: str) -> str:
     sections = [
         ("The Haulage sandbox: a vendor that behaves as badly as you ask it to.\n", curl_lines(base_url)),
         (
-            "\nLists (all GET, all the same records; ?group=a and other fields filter, unknown parameters do nothing)",
+            "\nLists (all GET, all the same records; ?group=a and other fields filter, odata by $filter, too)",
             _kinds(),
         ),
         ("\nCredentials", _AUTH),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from app.sandbox.records import Shape, expected_record, facts
+from app.sandbox.odata_filter import compile_filter
+from app.sandbox.records import Shape, comparable, expected_record, facts
 
 _CACHE_BYTES: Final = 128 * 1024 * 1024
 _LARGEST_CACHED_BYTES: Final = 8 * 1024 * 1024
@@ -33,20 +34,27 @@ class Selection:
         return bisect_right(self.ids, last_id)
 
 
-def select(count: int, seed: int, filters: Filters, *, newest_first: bool) -> Selection:
-    """Records 1..count that match all ``filters`` (field, text)."""
-    ids: Sequence[int] = _matching(count, seed, filters) if filters else range(1, count + 1)
-    return Selection(ids[::-1] if newest_first else ids, newest_first, (filters, newest_first))
+def select(count: int, seed: int, filters: Filters, where: str = "", *, newest_first: bool) -> Selection:
+    """Records 1..count that match all ``filters`` (field, text) and ``where``, an OData filter.
+
+    Raises BadFilterError.
+    """
+    ids: Sequence[int] = _matching(count, seed, filters, where) if filters or where else range(1, count + 1)
+    return Selection(ids[::-1] if newest_first else ids, newest_first, (filters, where, newest_first))
 
 
 EMPTY: Final = Selection(ids=(), newest_first=False, key=None)
 
 
 @lru_cache(maxsize=16)
-def _matching(count: int, seed: int, filters: Filters) -> tuple[int, ...]:
+def _matching(count: int, seed: int, filters: Filters, where: str) -> tuple[int, ...]:
+    take = compile_filter(where) if where else None
+
     def fits(n: int) -> bool:
         known = facts(n, seed)
-        return all(getattr(known, field) == value for field, value in filters)
+        return all(getattr(known, field) == value for field, value in filters) and (
+            take is None or take(comparable(n, seed))
+        )
 
     return tuple(n for n in range(1, count + 1) if fits(n))
 

@@ -9,6 +9,7 @@ from app.sandbox import auth
 from app.sandbox.accounts import Account, Accounts, Admission, LogEntry
 from app.sandbox.kinds import KINDS, Question, QuestionError
 from app.sandbox.limits import wait_header
+from app.sandbox.odata_filter import BadFilterError
 from app.sandbox.pages import dressed, error_answer, html_answer, page_answer
 from app.sandbox.records import FILTERABLE
 from app.sandbox.selection import EMPTY, PageCache, Selection, select
@@ -17,6 +18,7 @@ from app.sandbox.troubles import Trouble
 from app.sandbox.wire import Answer, Peer, Request
 
 _PLAIN: Final = Trouble()
+_FILTERED_KINDS: Final = frozenset({"odata", "odata2"})  # these take $filter
 _PUBLIC_GROUP: Final = "a"  # what "200_public" still shows
 
 
@@ -83,22 +85,22 @@ class Vendor:
             instead = call.trouble.instead(call.request, admission.settings.habits.clock_skew_s)
             if instead:
                 return instead
-        empty = call.trouble.twist == "empty_ok"
-        return self._page(call, EMPTY if empty else _selection(call, admission.records))
+        return self._page(call, None if call.trouble.twist == "empty_ok" else admission.records)
 
-    def _page(self, call: _Call, selection: Selection) -> Answer:
+    def _page(self, call: _Call, records: int | None, group: str | None = None) -> Answer:
+        """The page of so many records; None: of a list that is empty whatever is asked."""
         settings, request = call.settings, call.request
-        question = Question(
-            query=request.query,
-            headers=request.headers,
-            origin=call.origin,
-            path=request.path,
-            selection=selection,
-            page_max=settings.plain.page_max,
-            habits=settings.habits,
-            twist=call.trouble.twist,
-        )
         try:
+            question = Question(
+                query=request.query,
+                headers=request.headers,
+                origin=call.origin,
+                path=request.path,
+                selection=EMPTY if records is None else _selection(call, records, group),
+                page_max=settings.plain.page_max,
+                habits=settings.habits,
+                twist=call.trouble.twist,
+            )
             page = KINDS[call.kind].answer(question)
         except QuestionError as problem:
             return error_answer(problem.status, problem.code, problem.message)
@@ -107,9 +109,9 @@ class Vendor:
     def _refused(self, call: _Call, form: str, reason: str) -> Answer:
         """What a wrong or expired credential gets: six ways, as real vendors have them."""
         if form == "200_empty":
-            return self._page(call, EMPTY)
+            return self._page(call, None)
         if form == "200_public":
-            return self._page(call, _selection(call, call.settings.plain.records, group=_PUBLIC_GROUP))
+            return self._page(call, call.settings.plain.records, _PUBLIC_GROUP)
         challenge = ("WWW-Authenticate", 'Bearer realm="sandbox"')
         if form == "401_html":
             return html_answer(401, "Sign in").plus(challenge)
@@ -149,7 +151,7 @@ def _turned_away(admission: Admission) -> Answer | None:
     return error_answer(limit.status, "rate_limited", message).plus(*wait_header(limit.tell, wait_s, now_s))
 
 
-def _selection(call: _Call, records: int, group: str | None = None) -> Selection:
+def _selection(call: _Call, records: int, group: str | None) -> Selection:
     settings, query = call.settings, call.request.query
     wanted = {name: query[name] for name in FILTERABLE if name in query}
     if wanted.get("archived") == "all":
@@ -159,7 +161,11 @@ def _selection(call: _Call, records: int, group: str | None = None) -> Selection
     if group:
         wanted["group"] = group
     newest_first = settings.habits.order == "newest_first" and call.kind != "keyset"
-    return select(records, settings.plain.seed, tuple(sorted(wanted.items())), newest_first=newest_first)
+    where = query.get("$filter", "") if call.kind in _FILTERED_KINDS else ""
+    try:
+        return select(records, settings.plain.seed, tuple(sorted(wanted.items())), where, newest_first=newest_first)
+    except BadFilterError as problem:
+        raise QuestionError(400, "bad_filter", str(problem)) from None
 
 
 def _origin(request: Request, peer: Peer) -> str:

@@ -8,16 +8,24 @@ from pathlib import Path
 import pytest
 
 from app.cli import probe_connector
-from app.connectors.model import AuthKind, PageKind
+from app.connectors.fields import StrictSchema
+from app.connectors.model import AuthKind, PageKind, WhereKind
 from app.connectors.page_schema import KIND_FIELDS, PageSchema
 from app.connectors.registry import parse_document
 from app.connectors.schema import ConnectorSchema, ListSchema
 from app.connectors.spec import load_connector
 from app.connectors.templates import FILTERS
+from app.connectors.where_schema import KIND_KEYS, KIND_OPERATORS, WhereFieldSchema, WhereSchema
 
 TEXT = (Path(__file__).parents[2] / "docs" / "connectors.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 WORDS = set(re.findall(r"[a-z0-9_*]+", " ".join(re.findall(r"`([^`\n]+)`", TEXT))))
+
+
+def table_rows(section: str) -> dict[str, str]:
+    """First cell -> rest of the row, of the section's tables."""
+    text = TEXT.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["smallest", "everything"])
@@ -30,21 +38,29 @@ def test_the_full_example_shows_every_section() -> None:
     assert accepted == parse_document(EXAMPLES[1]).keys()
 
 
-@pytest.mark.parametrize("schema", [PageSchema, ListSchema])
-def test_every_key_is_explained(schema: type[PageSchema | ListSchema]) -> None:
+@pytest.mark.parametrize("schema", [PageSchema, ListSchema, WhereSchema, WhereFieldSchema])
+def test_every_key_is_explained(schema: type[StrictSchema]) -> None:
     keys = {field.data_key or name for name, field in schema().fields.items()}
     assert keys - {"kind"} <= WORDS
 
 
 def test_every_kind_and_filter_is_explained() -> None:
-    assert {*PageKind, *AuthKind, *FILTERS} <= WORDS
+    assert {*PageKind, *AuthKind, *WhereKind, *FILTERS} <= WORDS
 
 
 def test_the_table_of_page_kinds_names_what_each_kind_takes() -> None:
     shared = {"size", "size_max", "size_param", "more", "stop", "following_params"}
-    rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` \|(.*)\|$", TEXT.partition("## page")[2], re.MULTILINE)}
+    rows = table_rows("page")
     for kind, (_, accepted) in KIND_FIELDS.items():
         assert accepted - shared <= set(re.findall(r"`(\w+)`", rows[kind])), kind
+
+
+def test_the_table_of_where_kinds_names_what_each_kind_takes() -> None:
+    rows = table_rows("where")
+    for kind, (_, accepted) in KIND_KEYS.items():
+        assert accepted <= set(re.findall(r"`(\w+)`", rows[kind])), kind
+    for operators in KIND_OPERATORS.values():
+        assert all(f"`{each}`" in TEXT.partition("## where")[2] for each in operators)
 
 
 def test_the_shown_command_line_has_only_options_that_exist() -> None:

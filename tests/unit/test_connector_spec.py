@@ -132,7 +132,7 @@ def test_a_connector_does_not_change_with_the_document_it_came_from() -> None:
         ("/objects/pets/create", {}, "/objects/pets/create", "not supported yet"),
         ("/objects/pets/batch", {}, "/objects/pets/batch", "not supported yet"),
         ("/objects/pets/list/changed", {}, "/objects/pets/list/changed", "not supported yet"),
-        ("/objects/pets/list/where", {}, "/objects/pets/list/where", "not supported yet"),
+        ("/objects/pets/list/order", {}, "/objects/pets/list/order", "not supported yet"),
         ("/objects/pets/list/path", "pets", "/objects/pets/list/path", "begins with '/'"),
         ("/objects/pets/list/path", "/pets?a=1", "/objects/pets/list/path", "use `params`"),
         ("/objects/pets/list/path", "/{object}", "/objects/pets/list/path", "only known inside the object '*'"),
