@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from app.db import jobs
@@ -88,8 +88,12 @@ def make_stocked(engine: Engine) -> Engine:
     return engine
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(condition=conditions(LEAVES))
+@example(condition=parse_condition("object_name like 'a_b' or object_name like '%\\%'"))
+@example(condition=parse_condition("createdDate = '2021-03-16T00:00:05.002Z'"))
+@example(condition=parse_condition("not completion_time > 2021-03-16T01:00:06Z"))
+@example(condition=parse_condition("record_count in (5, 7.5, '60.0')"))
 def test_sql_and_the_evaluator_take_the_same_jobs(stocked: Engine, condition: Condition) -> None:
     owner, take = stocked.tenant, compile_condition(condition)
     with stocked.plain_db.connection() as conn:

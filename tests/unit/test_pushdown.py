@@ -259,7 +259,7 @@ def test_a_declaration_that_cannot_be_meant_is_refused(document: dict[str, Any],
 # A vendor that applies what it is told -------------------------------------------------------------------------------
 
 _DATES = ("2021-03-16", "2021-03-16T01:00:00+01:00", "2021-03-16T00:00:00.5Z", "2021-03-17T00:00:00Z")
-_TEXTS = ("a", "A", "ab", "a_b", "axb", "it's", "b\\", '"', "5", "%")
+_TEXTS = ("a", "A", "a_b", "axb", "it's\\", '"')
 _NUMBERS = ("1", "2", "2.5", "10")
 RECORDS = st.fixed_dictionaries(
     {"name": st.sampled_from([None, *_TEXTS]), "group": st.sampled_from([None, *_TEXTS])},
@@ -277,8 +277,8 @@ PATTERNS = st.lists(st.sampled_from(("%", "a", "_", "b", "x")), max_size=4).map(
 
 
 def _leaves(name: str) -> st.SearchStrategy[Condition]:
-    fits = st.integers(0, 9).flatmap(lambda n: _ANY if n == 0 else _OF_FIELD[name])
-    several = st.lists(fits, min_size=1, max_size=3).map(tuple)
+    fits = st.one_of(_OF_FIELD[name], _OF_FIELD[name], _OF_FIELD[name], _ANY)
+    several = st.lists(fits, min_size=1, max_size=4).map(tuple)
     return st.one_of(
         st.builds(Comparison, st.just(name), st.sampled_from(list(Operator)), fits),
         st.builds(In, st.just(name), several),
@@ -289,7 +289,8 @@ def _leaves(name: str) -> st.SearchStrategy[Condition]:
     )
 
 
-CONDITIONS = conditions(st.sampled_from(list(TYPES)).flatmap(_leaves))
+ANY_LEAF = st.one_of(*map(_leaves, TYPES))
+CONDITIONS = conditions(ANY_LEAF)
 Vendor = Callable[[list[Record], Mapping[str, str]], list[Record]]
 
 
@@ -392,6 +393,7 @@ def _unquoted(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
 
 
+DECLARED = st.just(set(TYPES)) | st.sets(st.sampled_from(list(TYPES)), min_size=2)
 VENDORS: dict[str, tuple[WhereSpec, Vendor]] = {
     "params": (PARAMS, params_vendor),
     "odata": (ODATA, odata_vendor),
@@ -402,8 +404,12 @@ VENDORS: dict[str, tuple[WhereSpec, Vendor]] = {
 
 
 @pytest.mark.parametrize("vendor", VENDORS)
-@settings(max_examples=250, deadline=None)
-@given(condition=CONDITIONS, records=st.lists(RECORDS, max_size=6), declared=st.sets(st.sampled_from(list(TYPES))))
+@settings(max_examples=120, deadline=None)
+@given(
+    condition=st.one_of(ANY_LEAF, ANY_LEAF, CONDITIONS),
+    records=st.lists(RECORDS, min_size=2, max_size=6),
+    declared=DECLARED,
+)
 def test_a_vendor_that_applies_what_it_is_told_changes_nothing(
     vendor: str, condition: Condition, records: list[Record], declared: set[str]
 ) -> None:
@@ -415,7 +421,7 @@ def test_a_vendor_that_applies_what_it_is_told_changes_nothing(
     assert set(re.findall("createdAt|name|group|id|active", found.pushed_text)) <= declared
 
 
-@settings(max_examples=200)
+@settings(deadline=None)
 @given(condition=CONDITIONS, record=RECORDS, kind=st.sampled_from([PARAMS, ODATA, SOQL, TEMPLATE]))
 def test_what_is_pushed_and_the_rest_are_the_whole(condition: Condition, record: Record, kind: WhereSpec) -> None:
     found = pushed(kind, condition)
