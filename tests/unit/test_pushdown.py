@@ -277,15 +277,18 @@ PATTERNS = st.lists(st.sampled_from(("%", "a", "_", "b", "x")), max_size=4).map(
 
 
 def _leaves(name: str) -> st.SearchStrategy[Condition]:
-    fits = st.one_of(_OF_FIELD[name], _OF_FIELD[name], _OF_FIELD[name], _ANY)
-    several = st.lists(fits, min_size=1, max_size=4).map(tuple)
+    fits, at = _OF_FIELD[name], st.just(name)  # mostly values of the field's own kind: others are not pushed
+    several = st.lists(fits, min_size=2, max_size=4).map(tuple)
     return st.one_of(
-        st.builds(Comparison, st.just(name), st.sampled_from(list(Operator)), fits),
-        st.builds(In, st.just(name), several),
-        st.builds(In, st.just(name), several).map(Not),
-        st.builds(Between, st.just(name), fits, fits),
+        st.builds(Comparison, at, st.sampled_from(list(Operator)), fits),
+        st.builds(Comparison, at, st.sampled_from(list(Operator)), _ANY),
+        st.builds(In, at, several),
+        st.builds(In, at, several).map(Not),
+        st.builds(In, at, st.lists(_ANY, min_size=1, max_size=3).map(tuple)),
+        st.builds(Between, at, fits, fits),
         st.just(IsNull(name)) | st.just(Not(IsNull(name))),
-        st.builds(Like, st.just(name), PATTERNS) | st.builds(Like, st.just(name), PATTERNS).map(Not),
+        st.builds(Like, at, PATTERNS),
+        st.builds(Like, at, PATTERNS).map(Not),
     )
 
 
