@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app.domain import learning
 from app.errors import StorageError
-from app.storage import csv_rows, learning
+from app.storage import csv_rows
 from app.storage.columns import MAX_COLUMNS, MAX_DEPTH, ColumnScanner, header_name, path_of, spelled
 from app.storage.csv_rows import CsvRows
 from app.storage.json_text import mended
