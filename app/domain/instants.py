@@ -15,13 +15,15 @@ of the year (`2024-W01`, `2024-060`), compact dates (`20240131`), `03/04/2024` i
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import lru_cache
 
 NS_A_SECOND = 1_000_000_000
 NS_A_DAY = 86_400 * NS_A_SECOND
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_USUAL_LENGTHS = frozenset({len("2024-03-01T08:30:00Z"), len("2024-03-01T08:30:00.250Z")})
 _DAY_ONE = date(1970, 1, 1).toordinal()
 _LAST_HOUR, _LAST_MINUTE, _LEAP_SECOND = 23, 59, 60
 _END_OF_DAY = (24, 0, 0)
@@ -53,8 +55,7 @@ _UNITS = ((10**11, NS_A_SECOND), (10**14, 1_000_000), (10**17, 1_000), (10**20, 
 def parse_instant(value: object) -> int | None:
     """Nanoseconds since 1970 UTC; None when the value is no date (see above). Never raises."""
     if isinstance(value, str):
-        match = _ISO.fullmatch(value)
-        return _iso(match) if match else _other_text(value)
+        return _usual_text(value) if len(value) in _USUAL_LENGTHS else _text(value)
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -68,6 +69,23 @@ def is_date_only(text: str) -> bool:
     """Whether it is a day, `yyyy-MM-dd`, and no point in it."""
     match = _ISO.fullmatch(text.strip())
     return match is not None and match[2] is None
+
+
+def _usual_text(text: str) -> int | None:
+    """The same as `_text` in a third of the time, for `2024-03-01T08:30:00.250Z` and `2024-03-01T08:30:00Z`."""
+    is_usual = text[10] == "T" and text[4] == text[7] == "-" and text[13] == text[16] == ":" and text[19] in "Z."
+    if not (is_usual and text[-1] == "Z"):
+        return _text(text)
+    try:
+        since = datetime.fromisoformat(text) - _EPOCH
+    except ValueError:  # such as the second 60
+        return _text(text)
+    return (since.days * 86_400 + since.seconds) * NS_A_SECOND + since.microseconds * 1_000
+
+
+def _text(text: str) -> int | None:
+    match = _ISO.fullmatch(text)
+    return _iso(match) if match else _other_text(text)
 
 
 def _iso(match: re.Match[str]) -> int | None:

@@ -7,9 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.domain import learning
 from app.domain.instants import parse_instant
 from app.domain.selection import Selection, Window
 
@@ -134,6 +136,13 @@ windows = st.none() | st.builds(
 )
 
 
+@pytest.fixture(params=["exactly", "patterns"], autouse=True)
+def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs as downloads begin, record by record, and as they go on, by patterns learned from those before."""
+    if request.param == "patterns":
+        monkeypatch.setattr(learning, "FIRST_BYTES", 1)
+
+
 class TestAnyCombination:
     @given(
         pages=st.lists(st.lists(records, max_size=4), max_size=3),
@@ -142,7 +151,7 @@ class TestAnyCombination:
         window=windows,
         style=st.sampled_from(STYLES),
     )
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def test_it_equals_the_naive_reading_byte_for_byte(
         self,
         pages: list[list[Model]],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from math import inf
 from typing import Any, TypedDict
 
 import msgspec
@@ -136,6 +137,7 @@ class Judge:
     def __init__(self, window: Window | None, condition: Predicate | None, condition_fields: Iterable[str]) -> None:
         self._window = window
         self._condition = condition
+        self._start, self._end = (-inf, inf) if window is None else window.ends
         names = [*condition_fields] if condition else []
         self._needed = NeededFields([*names, window.field] if window else names)
 
@@ -143,17 +145,25 @@ class Judge:
         """(at most `room` of the records, how many were looked at until then, how many of those have no date)."""
         chosen: list[Record] = []
         undated = consumed = 0
+        judge = self._verdict
         for record, values in zip(records, self._needed.of_all(records), strict=True):
-            if len(chosen) == room:
+            if len(chosen) >= room:
                 break
             consumed += 1
-            if self._window is not None:
-                instant_ns = parse_instant(found(values, self._window.field))
-                if instant_ns is None:
-                    undated += 1
-                    continue
-                if not self._window.holds(instant_ns):
-                    continue
-            if self._condition is None or self._condition(values):
+            verdict = judge(values)
+            if verdict:
                 chosen.append(record)
+            elif verdict is None:
+                undated += 1
         return chosen, consumed, undated
+
+    def _verdict(self, values: Values) -> bool | None:
+        """Whether the record stays; None if it has no date."""
+        window = self._window
+        if window is not None:
+            instant_ns = parse_instant(values.get(window.field) or found(values, window.field))
+            if instant_ns is None:
+                return None
+            if not self._start <= instant_ns <= self._end:
+                return False
+        return self._condition is None or self._condition(values)

@@ -41,6 +41,13 @@ def rewritten(text: bytes, fields: Fields, *, drops_nulls: bool) -> bytes:
     return _Rewriting(text, drops_nulls=drops_nulls).run(start, fields)
 
 
+def rewritten_value(text: bytes, fields: Fields, *, drops_nulls: bool) -> bytes | None:
+    """The same for a value inside a record; None if it has no fields. Raises UnreadableError."""
+    if text[:1] not in _OPENING:
+        return None
+    return _Rewriting(text, drops_nulls=drops_nulls).run(0, fields)
+
+
 class _Rewriting:
     """The pass over one text."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from app.domain.instants import NS_A_DAY, is_date_only, parse_instant
 
@@ -37,10 +38,12 @@ class Window:
     start_ns: int | None = None
     end_ns: int | None = None
 
-    def holds(self, instant_ns: int) -> bool:
-        """Whether a record of that date belongs to the window."""
-        return (self.start_ns is None or self.start_ns <= instant_ns) and (
-            self.end_ns is None or instant_ns <= self.end_ns
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends, an open one at infinity."""
+        return (
+            -inf if self.start_ns is None else self.start_ns,
+            inf if self.end_ns is None else self.end_ns,
         )
 
 
