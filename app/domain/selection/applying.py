@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from app.domain.ocnql import Condition, compile_condition, fields_of
 from app.domain.selection.by_member import cut_by_member
 from app.domain.selection.cutting import Cutting
 from app.domain.selection.fields import WHOLE, Fields
@@ -34,8 +34,7 @@ class Selected:
 class Selection:
     """Criteria of one job. Learns how its records are laid out, so it is made once a leg, for one thread.
 
-    `fields`: dotted names, none for all. `drop_nulls`: fields that are null go, at every depth. `condition`: see
-    `app.domain.ocnql`.
+    `fields`: dotted names, none for all. `drop_nulls`: fields that are null go, at every depth.
     """
 
     def __init__(
@@ -44,7 +43,7 @@ class Selection:
         *,
         drop_nulls: bool = False,
         window: Window | None = None,
-        condition: Any = None,
+        condition: Condition | None = None,
     ) -> None:
         names = tuple(fields)
         self._fields = Fields(names) if names else WHOLE
@@ -102,11 +101,9 @@ class Selection:
             return record
 
 
-def _judge(window: Window | None, condition: Any) -> Judge | None:
+def _judge(window: Window | None, condition: Condition | None) -> Judge | None:
     if window is None and condition is None:
         return None
     if condition is None:
         return Judge(window, None, ())
-    from app.domain.ocnql import compile_condition, fields_of  # type: ignore[import-not-found]
-
     return Judge(window, compile_condition(condition), fields_of(condition))

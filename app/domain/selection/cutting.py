@@ -62,7 +62,7 @@ def cutting_pattern(layout: Layout, fields: Fields, *, drops_nulls: bool) -> byt
     if layout.root is None or layout.width > MOST_MEMBERS:
         return None
     try:
-        pieces = _Builder(layout.gap, drops_nulls=drops_nulls).object(layout.root, fields, is_line=True)
+        pieces = _Builder(layout.gap, drops_nulls=drops_nulls).pieces(layout.root, fields, is_line=True)
     except UnfitError:
         return None
     return _joined([*pieces, (_LEFT, rb"\n")]) + rb"|(.*\n)"
@@ -104,7 +104,7 @@ class _Builder:
         self._comma = b"," + gap
         self._drops_nulls = drops_nulls
 
-    def object(self, value: Seen, fields: Fields, *, is_line: bool = False) -> list[_Piece]:
+    def pieces(self, value: Seen, fields: Fields, *, is_line: bool = False) -> list[_Piece]:
         """An object with members. Raises UnfitError where nobody could say which comma goes."""
         members = list((value.members or {}).items())
         first = next((n for n, (name, inner) in enumerate(members) if self._is_kept(inner, fields.within(name))), None)
@@ -131,7 +131,7 @@ class _Builder:
             return not (self._drops_nulls and Kind.NULL in value.kinds)
         return value.kinds <= {Kind.HOLLOW} | ARRAYS  # no line with an array there fits
 
-    def _comma_behind(self, place: int, members: Sequence[object], needed: Sequence[int]) -> bytes:
+    def _comma_behind(self, place: int, members: Sequence[tuple[str, Seen]], needed: Sequence[int]) -> bytes:
         if place == len(members) - 1:
             return b""
         return self._comma if needed and place < needed[-1] else b"(?:" + self._comma + b"|)"
@@ -151,7 +151,7 @@ class _Builder:
     def _object_way(self, value: Seen, fields: Fields | None, label: bytes) -> list[_Piece]:
         if fields is None or (fields.whole and not self._drops_nulls):
             return [(_LEFT if fields is None else _KEPT, label + self._uncut(value))]
-        return [(_KEPT, label), *self.object(value, fields)]
+        return [(_KEPT, label), *self.pieces(value, fields)]
 
     def _plain_ways(self, value: Seen, fields: Fields | None) -> Iterator[_Piece]:
         """What it may be but an object with members. Arrays in which something may have to go fit no pattern."""

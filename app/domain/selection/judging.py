@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from math import inf
 from typing import Any, TypedDict
 
@@ -18,6 +19,7 @@ Predicate = Callable[[Mapping[str, Any]], bool]
 Record = bytes | msgspec.Raw
 Values = dict[str, Any]
 
+_MOST_LEVELS = 100
 _SURROGATES = "surrogateescape"
 
 
@@ -69,10 +71,11 @@ class NeededFields:
         return values
 
 
-def _tops(name: str) -> list[str]:
-    """The names at which a dotted name may begin: `a.b` is found within "a" and as "a.b"."""
+@lru_cache(maxsize=1024)
+def _tops(name: str) -> tuple[str, ...]:
+    """The names at which a dotted name may begin, longest first: `a.b` is found as "a.b" and within "a"."""
     parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return (name, *(".".join(parts[:count]) for count in range(min(len(parts) - 1, _MOST_LEVELS), 0, -1)))
 
 
 def _members(text: bytes) -> list[tuple[str, bytes]]:
@@ -100,8 +103,9 @@ def _members(text: bytes) -> list[tuple[str, bytes]]:
 def _number(text: str) -> Any:
     try:
         return Decimal(text)
-    except InvalidOperation:  # an exponent beyond all bounds
-        return float(text)
+    except InvalidOperation:  # an exponent beyond all bounds: nothing, or more than anything else
+        nearest = float(text)
+        return Decimal(f"{nearest}".replace("inf", "1e999999"))
 
 
 def _integer(text: str) -> Any:
@@ -122,11 +126,9 @@ def found(values: Values, name: str) -> Any:
     """The value that a dotted name leads to, None if there is none. As in conditions the longest key wins each time."""
     value: Any = values
     while isinstance(value, dict):
-        if name in value:
-            return value[name]
-        key = next((key for key in reversed(_tops(name)) if key in value), None)
-        if key is None:
-            return None
+        key = next((key for key in _tops(name) if key in value), None)
+        if key is None or key == name:
+            return value.get(name)
         value, name = value[key], name[len(key) + 1 :]
     return None
 
