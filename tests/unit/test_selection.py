@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import chain, product
 from typing import Any
 
 import pytest
@@ -270,6 +271,37 @@ class TestAnyCombination:
         assert some.consumed == len(everything) or len(some.records) == room
         rest = selection.apply(everything[some.consumed :])
         assert [*some.records, *rest.records] == [*whole.records]
+
+
+@given(page=pages_alike.map(lambda pages: [*chain.from_iterable(pages)]), fields=field_lists, nulls=st.booleans())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_a_pattern_cuts_is_what_the_exact_way_cuts(page: list[Model], fields: list[str], nulls: bool) -> None:
+    learned = Selection(fields, drop_nulls=nulls)
+    expected = encoded([slow_cut(each, fields, drop_nulls=nulls) for each in page])
+    for _ in range(3):
+        assert [*learned.apply(encoded(page)).records] == expected
+
+
+@pytest.mark.parametrize("fields", [(), ("a", "c"), ("a", "b", "c"), ("b", "o"), ("o.a", "o.c"), ("o.b", "c")])
+@pytest.mark.parametrize("is_identified", [False, True])
+@pytest.mark.parametrize("style", STYLES)
+def test_commas_where_any_field_may_be_null_or_missing(
+    fields: tuple[str, ...], is_identified: bool, style: tuple[str, str]
+) -> None:
+    states = [[], ["null"], ["1"]]
+    inner = [
+        Obj((name, value) for name, found in zip("abc", each, strict=True) for value in found)
+        for each in product(states, repeat=3)
+    ]
+    identity = [("id", "7")] if is_identified else []
+    flat = [Obj([*each, *identity]) for each in inner]
+    nested = [Obj([*identity, ("o", each)]) for each in inner]
+    for page in (flat, nested, [*flat, *nested]):
+        for drop_nulls in (False, True):
+            selection = Selection(fields, drop_nulls=drop_nulls)
+            expected = encoded([slow_cut(each, fields, drop_nulls=drop_nulls) for each in page], style)
+            for _ in range(2):
+                assert [*map(bytes, selection.apply(encoded(page, style)).records)] == expected
 
 
 BENCHMARK_FIELDS = ("id", "email", "company", "createdAt", "address.city", "source")
