@@ -471,6 +471,19 @@ class TestTheWindow:
         assert [json.loads(bytes(line))["at"] for line in done.records] == inside
         assert (done.filtered, done.undated) == (len(outside), len(undated) + 1)
 
+    @pytest.mark.parametrize(
+        ("room", "consumed", "filtered", "undated"),
+        [(0, 0, 0, 0), (1, 2, 1, 0), (2, 4, 1, 1), (3, 6, 2, 1), (None, 6, 2, 1)],
+    )
+    def test_no_record_behind_the_last_that_has_room_is_consumed(
+        self, room: int | None, consumed: int, filtered: int, undated: int
+    ) -> None:
+        dates = ["2023-01-01", "2024-03-01", "soon", "2024-03-02", "2023-01-02", "2024-03-03"]
+        lines = [json.dumps({"at": each}).encode() for each in dates]
+        done = Selection(window=window_of("at", "2024-03-01", None)).apply(lines, room)
+        assert (done.consumed, done.filtered, done.undated) == (consumed, filtered, undated)
+        assert len(done.records) == consumed - filtered - undated
+
     def test_the_field_may_be_dotted_and_the_last_of_two_counts(self) -> None:
         selection = Selection(window=window_of("meta.at", "2024-03-01", None))
         kept = [b'{"meta":{"at":"2024-03-01"}}', b'{"meta.at":"2024-03-01"}', b'{"meta":{"at":1,"at":"2024-03-01"}}']
