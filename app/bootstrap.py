@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from app.addresses import AddressPolicy
 from app.config import Settings, load_settings, require
+from app.connectors.throttle import Throttle
 from app.db.pool import Database
 from app.enqueue import Enqueuer
 from app.http_client import HttpClient
@@ -46,5 +47,6 @@ def build_context(settings: Settings | None = None, *, pool_size: int = 4, enque
         addresses=addresses,
         vault=Vault(settings.encryption_keys),
         enqueuer=enqueuer or Enqueuer(settings.broker_url),
+        throttle=Throttle(settings.broker_url),
         now=lambda: datetime.now(UTC),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import threading
@@ -10,6 +11,7 @@ from celery import Celery
 
 from app.bootstrap import build_context, product_version
 from app.config import load_settings
+from app.connectors.throttle import BudgetUnavailableError
 from app.enqueue import Enqueuer
 from app.services.context import Context
 from workers.life import Life
@@ -38,6 +40,8 @@ class Runtime:
         self.pid = os.getpid()
         enqueuer = Enqueuer(settings.broker_url, celery)
         self.context: Context = build_context(settings, pool_size=min(concurrency, 8) + 1, enqueuer=enqueuer)
+        with contextlib.suppress(BudgetUnavailableError):  # the first call that needs it tells what is wrong
+            self.context.throttle.begin()
         self._life = Life(self.context.db, slots=download_slots, version=product_version())
         self._life.start()
 
@@ -49,6 +53,7 @@ class Runtime:
     def close(self) -> None:
         """Say goodbye and close connections."""
         self._life.stop()
+        self.context.throttle.close()
         self.context.db.close()
 
 

@@ -201,13 +201,51 @@ class ListSpec:
 
 
 @dataclass(frozen=True)
+class RateWindow:
+    """At most `calls` calls in any `per_s` seconds, wherever they begin."""
+
+    calls: int
+    per_s: float
+
+
+@dataclass(frozen=True)
+class DailyQuota:
+    """At most `calls` calls a calendar day of `time_zone`; jobs leave `reserve` of them to whatever else calls."""
+
+    calls: int
+    reserve: int
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True)
+class BudgetHeaders:
+    """Where an answer says how many calls are left, of how many, and when the count begins anew. Empty: nowhere."""
+
+    remaining: str = ""
+    limit: str = ""
+    reset: str = ""
+    reset_is: Literal["auto", "epoch", "epoch_ms", "seconds", "iso"] = "auto"
+
+
+@dataclass(frozen=True)
+class LimitSpec:
+    """What a vendor lets one customer do, all clients together."""
+
+    windows: tuple[RateWindow, ...] = ()
+    quota: DailyQuota | None = None
+    concurrency: int | None = None
+    headers: BudgetHeaders = BudgetHeaders()
+
+
+@dataclass(frozen=True)
 class ObjectSpec:
-    """One kind of record. `id`: pointer to what identifies a record, or None."""
+    """One kind of record. `id`: pointer to what identifies a record, or None. `windows`: for its calls alone."""
 
     name: str
     list: ListSpec
     id: str | None = None
     label: str = ""
+    windows: tuple[RateWindow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -274,6 +312,7 @@ class Connector:
     headers: Params = ()
     params: Params = ()
     wait: WaitSpec = WaitSpec()
+    limits: LimitSpec = LimitSpec()
     errors: tuple[ErrorRule, ...] = ()
     docs: str = ""
     document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)

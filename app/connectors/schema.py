@@ -27,12 +27,14 @@ from app.connectors.fields import (
     template_map,
     text_list,
 )
+from app.connectors.limit_schema import LimitsSchema, ObjectLimitsSchema
 from app.connectors.model import (
     Action,
     AuthKind,
     AuthSpec,
     ErrorClass,
     ErrorRule,
+    LimitSpec,
     ListSpec,
     ObjectSpec,
     PageSpec,
@@ -118,6 +120,7 @@ class ObjectSchema(StrictSchema):
 
     id = Pointer()
     label = Text()
+    limits = Nested(ObjectLimitsSchema)
     list = Nested(ListSchema, required=True)
 
 
@@ -265,7 +268,7 @@ class DefaultsSchema(StrictSchema):
 class ConnectorSchema(StrictSchema):
     """The whole document. `app.connectors.spec.load_connector` adds what spans sections."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"limits", "native", "webhooks"})
+    later: ClassVar[frozenset[str]] = frozenset({"native", "webhooks"})
 
     format = Integer(required=True, strict=True, validate=one_of(1))
     key = Text(required=True, validate=Regexp(r"^[a-z0-9][a-z0-9_-]{0,63}$", error="accepted: 1 to 64 of a-z 0-9 _ -"))
@@ -280,6 +283,7 @@ class ConnectorSchema(StrictSchema):
     auth = Nested(AuthSchema, required=True)
     defaults = Nested(DefaultsSchema, load_default=dict)
     wait = Nested(WaitSchema, load_default=WaitSpec)
+    limits = Nested(LimitsSchema, load_default=LimitSpec)
     errors_ = List(Nested(ErrorRuleSchema), data_key="errors", load_default=list)
     objects = Dict(
         keys=Text(), values=Nested(ObjectSchema), required=True, validate=Length(min=1, error="needs an object")
@@ -299,7 +303,13 @@ def object_specs(objects: Mapping[str, Any], default_timeout_s: float | None) ->
     """The declared objects, with the default read timeout filled in."""
     defaults = {} if default_timeout_s is None else {"read_timeout_s": default_timeout_s}
     return tuple(
-        ObjectSpec(name, ListSpec(**{**defaults, **data["list"]}), data.get("id"), data.get("label", ""))
+        ObjectSpec(
+            name,
+            ListSpec(**{**defaults, **data["list"]}),
+            data.get("id"),
+            data.get("label", ""),
+            data.get("limits", ()),
+        )
         for name, data in objects.items()
     )
 

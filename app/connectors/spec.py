@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from marshmallow import ValidationError
 
+from app.connectors.allowances import read_lowering
 from app.connectors.fields import pairs
 from app.connectors.model import ANY_OBJECT, Connector, Params, SettingField
 from app.connectors.schema import SCHEMA, object_specs, setting_fields
@@ -92,12 +93,14 @@ def digest(document: Mapping[str, Any]) -> str:
 
 
 def resolve_settings(connector: Connector, given: Mapping[str, Any]) -> InstanceSettings:
-    """Sort an instance's configuration into config and secrets. Names that the connector does not know are left out.
+    """Sort an instance's configuration into config and secrets. Names that neither the connector nor
+    `app.connectors.allowances.LOWERING` knows are left out.
 
     Raises SettingsInvalidError that names each missing or refused setting and what is accepted.
     """
-    values: dict[bool, dict[str, str]] = {False: {}, True: {}}
-    problems = []
+    lowering, faults = read_lowering(given)
+    values: dict[bool, dict[str, str]] = {False: lowering, True: {}}
+    problems = [Problem(f"/{name}", "", fault) for name, fault in faults]
     for setting in connector.settings:
         value = given.get(setting.name, setting.default)
         fault = _setting_fault(setting, value)
@@ -159,6 +162,7 @@ def _build(data: dict[str, Any], document: Mapping[str, Any]) -> Connector:
         headers=pairs(defaults.get("headers", {})),
         params=pairs(defaults.get("params", {})),
         wait=data["wait"],
+        limits=data["limits"],
         errors=tuple(data["errors_"]),
         docs=data["docs"],
         document=copy.deepcopy(dict(document)),

@@ -22,8 +22,13 @@ def stated_wait_s(wait: WaitSpec, headers: Headers, now: datetime) -> float | No
         seconds = retry_after_s(value, vendor_now)
         if seconds is not None:
             return seconds
-    reset = headers.get(wait.reset) if wait.reset else None
-    return None if reset is None else _reset_s(reset, wait.reset_is, vendor_now)
+    return stated_reset_s(wait.reset, wait.reset_is, headers, now)
+
+
+def stated_reset_s(name: str, form: str, headers: Headers, now: datetime) -> float | None:
+    """Seconds until a count begins anew, as the header `name` says in `form`; 0 to MAX_WAIT_S, None if unsaid."""
+    value = headers.get(name) if name else None
+    return None if value is None else _reset_s(value, form, http_date(headers.get("Date")) or now)
 
 
 def retry_after_s(value: str, now: datetime) -> float | None:

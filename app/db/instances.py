@@ -138,7 +138,8 @@ def find_page(
 def update(conn: Connection, instance: Instance) -> None:
     """Store name, tags, configuration and secrets of an instance, inside the transaction that locked it."""
     conn.execute(
-        "update instances set name = %s, tags = %s, configuration = %s, secrets = %s, updated_at = now() where id = %s",
+        "update instances set name = %s, tags = %s, configuration = %s, secrets = %s, updated_at = now(),"
+        " blocked_until = null where id = %s",
         (instance.name, instance.tags, as_json(instance.configuration), instance.secrets, instance.id),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from app.db.jobs import Job
@@ -13,7 +14,8 @@ from app.errors import NotFoundError
 _SELECT = """
 select jobs.*, runs.api_limit, runs.record_limit, runs.calls_reserved, runs.record_count as run_record_count,
   instances.configuration, instances.secrets, instances.deleted_at is not null as is_deleted,
-  instances.disabled_at is not null as is_disabled, connector_revisions.digest
+  instances.disabled_at is not null as is_disabled, instances.created_at as instance_created_at,
+  instances.blocked_until, connector_revisions.digest
 from jobs
 join runs on runs.job_id = jobs.id and runs.number = %s
 join instances on instances.id = jobs.instance_id and instances.organisation_id = jobs.organisation_id
@@ -34,6 +36,9 @@ class Footing:
     is_deleted: bool
     is_disabled: bool
     """Of the instance."""
+    instance_created_at: datetime
+    blocked_until: datetime | None
+    """The vendor asked everybody who calls for the instance to stay away until then."""
     digest: str
     """Of the connector's document."""
 
@@ -52,5 +57,7 @@ def find(conn: Connection, job_id: int, run_number: int) -> Footing:
         secrets=bytes(row["secrets"]),
         is_deleted=row["is_deleted"],
         is_disabled=row["is_disabled"],
+        instance_created_at=row["instance_created_at"],
+        blocked_until=row["blocked_until"],
         digest=row["digest"],
     )

@@ -1,4 +1,4 @@
-"""apiLimit: how many vendor calls to reserve ahead. Pure."""
+"""How many vendor calls to reserve ahead, of an apiLimit or of a vendor's daily quota. Pure."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def block_size(remaining: int, calls_per_second: float) -> int:
         return 0
     wanted = min(int(calls_per_second), LARGEST_BLOCK, remaining // 8)
     return max(1, wanted)
+
+
+def block_of_day(quota: int, remaining: int) -> int:
+    """Calls to take out of a day's quota at once: a hundredth, and never more than an eighth of what is left."""
+    return max(1, min(quota // 100, remaining // 8))

@@ -48,6 +48,13 @@ class CallBudget:
         self._made_in_leg += 1
         return True
 
+    def give_back(self) -> None:
+        """The call that `take` accounted for last was not made after all."""
+        self.made -= 1
+        self._made_in_leg -= 1
+        if self._left is not None:
+            self.held += 1
+
     def _reserve(self, left: int) -> bool:
         wanted = self.wanted(left)
         if wanted == 0:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from app.addresses import AddressPolicy
 from app.config import Settings
+from app.connectors.throttle import Throttle
 from app.db.pool import Database
 from app.enqueue import Enqueuer
 from app.http_client import HttpClient
@@ -26,6 +27,7 @@ class Context:
     addresses: AddressPolicy
     vault: Vault
     enqueuer: Enqueuer
+    throttle: Throttle
     now: Callable[[], datetime]
 
 

@@ -39,6 +39,7 @@ from app.services.finish import BY_THE_USER, finish_run
 from app.services.lease import Lease, claim_slice
 from app.services.output import Output
 from app.services.plan import InstanceGoneError, Plan, load_plan
+from app.services.vendor_budget import BudgetWait
 
 log = structlog.get_logger()
 
@@ -193,9 +194,15 @@ class Leg:
         if not self._fetching.is_under_way(position):
             if self._is_leg_over():
                 return self._pause()
-            if not self._fetching.begin(position, self._records_left):
-                return self._api_limit_reached()
+            return self._begin(position)
         return self._take_page(position)
+
+    def _begin(self, position: Position) -> bool:
+        try:
+            is_begun = self._fetching.begin(position, self._records_left)
+        except BudgetWait as wait:
+            return self._wait_for_budget(wait)
+        return is_begun or self._api_limit_reached()
 
     def _is_leg_over(self) -> bool:
         lasted_s = time.monotonic() - self._began_at
@@ -242,7 +249,7 @@ class Leg:
     def _go_ahead(self, position: Position) -> None:
         """Begin the next call, where there will be one: at an apiLimit that is reached the next step ends the run."""
         if self._goes_ahead and not (position.exhausted or self._records_left == 0 or self._is_leg_over()):
-            self._fetching.begin(position, self._records_left)
+            self._fetching.begin_ahead(position, self._records_left)
 
     @staticmethod
     def _behind(got: GotPage, position: Position, take: int, available: int) -> Position:
@@ -332,6 +339,14 @@ class Leg:
 
     def _snooze(self, wait_s: float, reason: str, detail: str) -> bool:
         self._hand_back(HandBack(wait_s, self._tries, wait_reason=reason, last_error=detail))
+        return False
+
+    def _wait_for_budget(self, wait: BudgetWait) -> bool:
+        """Somebody else's turn at the vendor: no attempt is spent."""
+        self._save()
+        if self._lease.is_cancelled:
+            return True
+        self._hand_back(HandBack(wait.snooze_s, self._tries, wait_reason=wait.message))
         return False
 
     def _hand_back(self, back: HandBack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -11,6 +12,7 @@ from app.db.slices import Position
 from app.services.calls import CallBudget
 from app.services.lease import Lease
 from app.services.plan import Plan
+from app.services.vendor_budget import BudgetWait, in_turn
 
 _SLOW_S = 0.005
 """A vendor that answers sooner gains nothing from several calls at once."""
@@ -39,26 +41,44 @@ class Fetching:
         """Send the call for the page at `position`, and those behind it that will surely be wanted.
 
         `records_left`: so many records at most will be taken from the page at `position` on. False when the run's
-        apiLimit is reached. Raises LostClaimError, DatabaseUnavailableError; then nothing was sent.
+        apiLimit is reached. Waits a little for the vendor's budget. Raises BudgetWait, LostClaimError,
+        DatabaseUnavailableError; then nothing was sent.
         """
         self._lease.check()
-        if not self._send(position):
+        if not in_turn(self._lease, lambda: self._send(position)):
             return False
+        with self._plan.budget.ahead():
+            self._send_behind(position, records_left)
+        return True
+
+    def begin_ahead(self, position: Position, records_left: int | None = None) -> None:
+        """As `begin`, as far as calls may be made at once."""
+        self._lease.check()
+        with self._plan.budget.ahead(), contextlib.suppress(BudgetWait):
+            if self._send(position):
+                self._send_behind(position, records_left)
+
+    def _send_behind(self, position: Position, records_left: int | None) -> None:
         wanted = {self._place(position)}
-        for ahead in islice(self._behind(position, records_left), max(0, self._room() - 1)):
-            wanted.add(self._place(ahead))
-            if not self._send(ahead):
-                break
+        with contextlib.suppress(BudgetWait):
+            for ahead in islice(self._behind(position, records_left), max(0, self._room() - 1)):
+                wanted.add(self._place(ahead))
+                if not self._send(ahead):
+                    break
         for place in self._under_way.keys() - wanted:
             self._under_way.pop(place).abandon()
-        return True
 
     def _send(self, position: Position) -> bool:
         place = self._place(position)
         if place not in self._under_way:
             if not self._calls.take():
                 return False
-            self._under_way[place] = self._plan.client.start(position.cursor, position.page_size, self._plan.query)
+            try:
+                call = self._plan.client.start(position.cursor, position.page_size, self._plan.query)
+            except BudgetWait:
+                self._calls.give_back()
+                raise
+            self._under_way[place] = call
         return True
 
     def _behind(self, position: Position, records_left: int | None) -> Iterator[Position]:

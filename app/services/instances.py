@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from app.connectors.allowances import LOWERING
 from app.connectors.model import Connector
 from app.connectors.spec import InstanceSettings, render_base_url, resolve_settings
 from app.db import connectors, instances
@@ -195,7 +196,7 @@ def _as_text(value: Any) -> Any:
 
 
 def _ignored(connector: Connector, given: Mapping[str, Any]) -> tuple[str, ...]:
-    known = {each.name for each in connector.settings} | {SIGNATURE_KEY}
+    known = {each.name for each in connector.settings} | {SIGNATURE_KEY, *LOWERING}
     return tuple(sorted(name for name in given if name not in known))
 
 

@@ -18,6 +18,7 @@ from app.errors import HaulageError
 from app.services.context import Context
 from app.services.elements import pinned_connector
 from app.services.selecting import needed_fields, selection_of
+from app.services.vendor_budget import VendorBudget
 
 
 class InstanceGoneError(HaulageError):
@@ -32,6 +33,8 @@ class Plan:
     run: Run
     query: dict[str, str]
     client: VendorClient
+    budget: VendorBudget
+    """What the client sends through."""
     selection: Selection | None = None
     """What is done to records; None where they stay as they are."""
 
@@ -47,19 +50,20 @@ class Plan:
 
         Raises InstanceGoneError, DatabaseUnavailableError.
         """
-        self.client = _client(ctx, conn, plans.find(conn, self.job.id, self.run.number))
+        self.client = _client(ctx, conn, plans.find(conn, self.job.id, self.run.number), self.budget)
 
 
 def load_plan(ctx: Context, conn: Connection, claim: Claim) -> Plan:
     """Raises InstanceGoneError, ConfigError, DatabaseUnavailableError."""
     found = plans.find(conn, claim.job_id, claim.run_number)
-    client = _client(ctx, conn, found)
+    budget = VendorBudget(ctx, pinned_connector(conn, found.job.connector_revision_id, found.digest), found)
+    client = _client(ctx, conn, found, budget)
     criteria = DownloadCriteria.from_echo(found.job.criteria)
     query = client.field_params(needed_fields(criteria)) | criteria.query
-    return Plan(found.job, found.run, query, client, selection_of(criteria))
+    return Plan(found.job, found.run, query, client, budget, selection_of(criteria))
 
 
-def _client(ctx: Context, conn: Connection, found: Footing) -> VendorClient:
+def _client(ctx: Context, conn: Connection, found: Footing, budget: VendorBudget) -> VendorClient:
     if found.is_deleted:
         raise InstanceGoneError("The instance of this job was deleted.")
     if found.is_disabled:
@@ -70,5 +74,5 @@ def _client(ctx: Context, conn: Connection, found: Footing) -> VendorClient:
         job.object_name,
         found.configuration,
         ctx.vault.open(job.organisation_id, job.instance_id, found.secrets),
-        ctx.http,
+        budget,
     )

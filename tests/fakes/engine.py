@@ -13,6 +13,7 @@ from typing import Any, cast
 from app.addresses import AddressPolicy
 from app.config import Settings
 from app.connectors.spec import digest
+from app.connectors.throttle import Throttle
 from app.db import connectors, instances, jobs, organisations, segments
 from app.db.instances import NewInstance
 from app.db.jobs import Job
@@ -164,7 +165,8 @@ class Engine(Rows):
         return self.plain_db
 
     @classmethod
-    def make(cls, database_url: str, folder: Path, **settings: Any) -> Engine:
+    def make(cls, database_url: str, folder: Path, throttle: Throttle | None = None, **settings: Any) -> Engine:
+        """`throttle`: by default one whose Redis nobody answers for."""
         steps = Steps()
         vendor, hints = Vendor(steps), Hints()
         db, plain_db = SteppedDatabase(database_url, steps), Database(database_url, max_size=8)
@@ -179,6 +181,7 @@ class Engine(Rows):
             addresses=vendor.policy,
             vault=Vault(chosen.encryption_keys),
             enqueuer=hints,
+            throttle=throttle or Throttle("redis://127.0.0.1:1/0"),
             now=lambda: datetime.now(UTC),
         )
         return cls(ctx, plain_db, steps, vendor, hints)
@@ -268,7 +271,9 @@ class Engine(Rows):
         )
 
     def make_due(self, job_id: int) -> None:
-        """The wait is over."""
+        """The wait is over, the vendor's too."""
+        self.ctx.throttle.unblock()
+        self.execute("update instances set blocked_until = null where blocked_until is not null")
         self.execute("update slices set next_run_at = now() where job_id = %s and next_run_at is not null", job_id)
 
     # Looks -----------------------------------------------------------------------------------------------------------
