@@ -118,7 +118,7 @@ def test_a_connector_does_not_change_with_the_document_it_came_from() -> None:
         ("/auth/kind", "oauth", "/auth/kind", "accepted: none, basic, bearer, api_key"),
         ("/auth/kind", "oauth2_code", "/auth/kind", "not supported yet"),
         ("/auth/in", "query", "/auth/in", "not used by kind bearer"),
-        ("/limits", [], "/limits", "not supported yet"),
+        ("/limits", [], "/limits", "an object"),
         ("/native", {}, "/native", "not supported yet"),
         ("/colour", "red", "/colour", "is not a key here; accepted: auth, base_url"),
         ("/base_url", "ftp://x", "/base_url", "https://"),
