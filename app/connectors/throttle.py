@@ -210,7 +210,7 @@ class Throttle:
         from redis.retry import Retry
 
         return Redis.from_url(
-            self._url.replace("valkey", "redis", 1),
+            f"redis{self._url.removeprefix('valkey')}" if self._url.startswith("valkey") else self._url,
             socket_timeout=_REDIS_S,
             socket_connect_timeout=_REDIS_S,
             retry=Retry(NoBackoff(), 0),

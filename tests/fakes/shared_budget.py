@@ -57,8 +57,8 @@ class Budget:
         assert isinstance(answer, Grant), answer
         return answer
 
-    def refusal(self, **options: bool) -> Refusal:
-        answer = self.ask(**options)
+    def refusal(self, *, is_waiting: bool = False, is_served: bool = False) -> Refusal:
+        answer = self.ask(is_waiting=is_waiting, is_served=is_served)
         assert isinstance(answer, Refusal), answer
         return answer
 
