@@ -171,24 +171,30 @@ class Throttle:
         return "" if self._clock is None else str(round(self._clock() * 1e6))
 
     def _run(self, script: Callable[[], Any], *, is_repeatable: bool = True) -> Any:
-        """Where a connection broke, the server was perhaps restarted: it is asked anew, once, at once.
+        """Run a script. Where it met another server than the one it was told of, it is run anew, once, at once.
 
-        A script that ran and whose reply was lost runs twice then; that only counts a call too many, but for a refill.
+        So it is where a connection broke: a script that ran and whose reply was lost runs twice then, which only
+        counts a call too many. A refill would count calls twice that may be made.
         """
         from redis import ConnectionError as BrokenError
         from redis import RedisError
 
-        try:
-            return script()
-        except (RedisError, OSError) as error:
-            self._run_id = None
-            if not is_repeatable or not isinstance(error, BrokenError):
-                raise _unavailable(error) from error
-        try:
-            return script()
-        except (RedisError, OSError) as error:
-            self._run_id = None
-            raise _unavailable(error) from error
+        for is_last in (not is_repeatable, True):
+            try:
+                answer = script()
+            except (RedisError, OSError) as error:
+                self._run_id = None
+                if is_last or not isinstance(error, BrokenError):
+                    raise BudgetUnavailableError(f"Redis: {type(error).__name__}") from error
+            else:
+                if is_last or self._run_id is not None:
+                    return answer
+        raise AssertionError("the second answer is returned or raised")
+
+    def _connected(self, connection: Any) -> None:
+        """A new connection may lead to a server that was restarted meanwhile, with the memory of a while ago."""
+        connection.on_connect()
+        self._run_id = None
 
     def _known_run_id(self) -> str:
         if self._run_id is None:
@@ -214,6 +220,7 @@ class Throttle:
             socket_timeout=_REDIS_S,
             socket_connect_timeout=_REDIS_S,
             retry=Retry(NoBackoff(), 0),
+            redis_connect_func=self._connected,
         )
 
     @cached_property
@@ -223,10 +230,6 @@ class Throttle:
     @cached_property
     def _settle(self) -> Any:
         return self._redis.register_script(_source("settle.lua"))
-
-
-def _unavailable(error: Exception) -> BudgetUnavailableError:
-    return BudgetUnavailableError(f"Redis: {type(error).__name__}")
 
 
 def _keys(instance_id: int) -> list[str]:

@@ -68,6 +68,19 @@ def test_the_element_may_stand_in_the_path(door: Door) -> None:
     refused(door.call("GET", f"/elements/datasette/instances/{instance_id}", as_=door.acme.platform), 404)
 
 
+def test_an_instance_of_any_element_may_lower_its_limits(door: Door) -> None:
+    limits = {"limits.calls_per_second": 2.5, "limits.calls_per_day": "500", "limits.concurrency": 2}
+    made = create(door, configuration={"base_url": door.vendor.url, **limits})
+    assert made.status_code == 200, made.text
+    assert "Elements-Error" not in made.headers
+    configuration = made.get_json()["configuration"]
+    assert {name: configuration[name] for name in limits} == {name: str(value) for name, value in limits.items()}
+
+    answer = create(door, configuration={"base_url": door.vendor.url, "limits.concurrency": "many"})
+    refused(answer, 400)
+    assert "limits.concurrency: accepted: a whole number from 1 to 1000" in answer.text
+
+
 def test_what_means_nothing_is_ignored_and_told(door: Door) -> None:
     given = {"base_url": door.vendor.url, "filter.response.nulls": True}
     answer = create(door, configuration=given, providerData={"code": "x"}, colour="red")
