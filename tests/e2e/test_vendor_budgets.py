@@ -17,7 +17,9 @@ PAGES, PAGE = 30, 10
 JOBS = 8  # together they fill four windows
 
 
-def submit_all(stack: Stack, limits: dict[str, Any], account: Account, count: int = JOBS) -> list[SubmittedJob]:
+def submit_all(
+    stack: Stack, limits: dict[str, Any], account: Account, count: int = JOBS, object_name: str = "records"
+) -> list[SubmittedJob]:
     """So many jobs of one instance of a vendor that says `limits`."""
     answer = stack.customer.insist(
         "POST", "/elements", json={**catalogue()["sandbox"], "key": "strict", "limits": limits}
@@ -25,7 +27,7 @@ def submit_all(stack: Stack, limits: dict[str, Any], account: Account, count: in
     assert answer.status_code == 200, answer.text
     authorization = stack.customer.connect(account, element="strict")
     return [
-        stack.customer.send(Submission("records", account, authorization, {"pageSize": PAGE})) for _ in range(count)
+        stack.customer.send(Submission(object_name, account, authorization, {"pageSize": PAGE})) for _ in range(count)
     ]
 
 
@@ -87,7 +89,7 @@ def test_calls_at_the_same_time_are_never_more_than_declared(stack: Stack) -> No
     account = stack.vendor.account("parallel")
     account.configure(records=12 * PAGE, latency_ms=40, concurrent_max=3)
     start_workers(stack, 4)
-    jobs = submit_all(stack, {"concurrency": 3}, account)
+    jobs = submit_all(stack, {"concurrency": 3}, account, object_name="records_page")  # several pages ahead
     stack.wait_for_end(jobs, 120)
     assert account.counters["concurrency_max"] == 3
     assert account.counters["status_429"] == 0

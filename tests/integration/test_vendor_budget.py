@@ -44,11 +44,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def limited(make_engine: MakeEngine, broker_url: str, clock: Clock) -> Iterator[Engine]:
-    """An engine whose budgets are in a real Valkey that was there before any instance, at times of the test."""
+def limited(request: pytest.FixtureRequest, make_engine: MakeEngine, broker_url: str, clock: Clock) -> Iterator[Engine]:
+    """An engine whose budgets are in a real Valkey that was there before any instance, at times of the test.
+
+    Indirect parameter: seconds between checkpoints; with any, the next call is begun ahead.
+    """
     throttle = Throttle(broker_url, clock=clock)
     throttle.begin()
-    engine = make_engine(throttle=throttle, retry_base_s=0.0)
+    engine = make_engine(throttle=throttle, retry_base_s=0.0, checkpoint_s=getattr(request, "param", 0.0))
     engine.ctx = replace(engine.ctx, now=clock.now)
     yield engine
     throttle.close()
@@ -71,6 +74,7 @@ def waiting_text(engine: Engine, tenant: Tenant, job_id: int) -> str:
 # A job that waits -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("limited", [0.0, 0.0001], indirect=True, ids=["step_by_step", "overlapped"])
 def test_a_job_that_waits_says_why_and_until_when_and_spends_no_attempt(limited: Engine, clock: Clock) -> None:
     tenant = tenant_of(limited, clock, windows=[{"calls": 2, "per_s": 60}])
     limited.vendor.serve(45)
@@ -97,6 +101,7 @@ def test_a_job_that_waits_says_why_and_until_when_and_spends_no_attempt(limited:
     assert_exact(limited, job_id)
 
 
+@pytest.mark.parametrize("limited", [0.0, 0.0001], indirect=True, ids=["step_by_step", "overlapped"])
 def test_a_short_wait_is_waited_in_the_leg(limited: Engine, broker_url: str, clock: Clock) -> None:
     limited.ctx = replace(limited.ctx, throttle=Throttle(broker_url), now=lambda: datetime.now(UTC))
     tenant = tenant_of(limited, clock, windows=[{"calls": 2, "per_s": 0.2}])
@@ -120,6 +125,7 @@ def test_a_stop_ends_the_wait_and_a_cancel_the_job(limited: Engine, clock: Clock
     assert limited.vendor.call_count == 1
 
 
+@pytest.mark.parametrize("limited", [0.0, 0.0001], indirect=True, ids=["step_by_step", "overlapped"])
 def test_a_call_that_had_to_wait_is_not_counted_against_the_api_limit(limited: Engine, clock: Clock) -> None:
     tenant = tenant_of(limited, clock, windows=[{"calls": 1, "per_s": 60}])
     limited.vendor.serve(95)
@@ -134,6 +140,7 @@ def test_a_call_that_had_to_wait_is_not_counted_against_the_api_limit(limited: E
     assert_exact(limited, job_id, last=40)
 
 
+@pytest.mark.parametrize("limited", [0.0, 0.0001], indirect=True, ids=["step_by_step", "overlapped"])
 def test_jobs_of_one_instance_share_its_limits_and_others_have_their_own(limited: Engine, clock: Clock) -> None:
     tenant = tenant_of(limited, clock, windows=[{"calls": 3, "per_s": 60}])
     limited.vendor.serve(95)
@@ -342,6 +349,7 @@ def test_an_answer_that_nothing_is_left_is_heard_without_declared_limits_too(eng
 # Calls at the same time -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("limited", [0.0, 0.0001], indirect=True, ids=["step_by_step", "overlapped"])
 def test_slots_are_given_back_whatever_becomes_of_a_call(limited: Engine, clock: Clock) -> None:
     tenant = tenant_of(limited, clock, concurrency=1)
     limited.vendor.serve(45)

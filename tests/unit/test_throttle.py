@@ -305,7 +305,10 @@ def test_who_was_served_for_a_while_lets_one_who_waits_go_first(redis: Redis) ->
     assert asked.refusal(is_waiting=True).by == SLOTS
     asked.throttle.settle(asked.subject, served)
     assert asked.refusal(is_served=True, is_waiting=True).by == SLOTS
-    asked.throttle.settle(asked.subject, asked.grant())
+    assert asked.refusal().by == SLOTS, "nor does one who only looks ahead go first"
+    waited = asked.ask(is_waiting=True)
+    assert isinstance(waited, Grant)
+    asked.throttle.settle(asked.subject, waited)
     asked.now_s += 1
     assert isinstance(asked.ask(is_served=True), Grant), "nobody waits any more"
 
