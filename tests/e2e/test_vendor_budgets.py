@@ -87,10 +87,10 @@ def test_a_server_that_is_wiped_in_the_middle_lets_nothing_more_through(stack: S
 
 def test_calls_at_the_same_time_are_never_more_than_declared(stack: Stack) -> None:
     account = stack.vendor.account("parallel")
-    account.configure(records=12 * PAGE, latency_ms=40, concurrent_max=3)
+    account.configure(records=6 * PAGE, latency_ms=150, concurrent_max=3)
     start_workers(stack, 4)
     jobs = submit_all(stack, {"concurrency": 3}, account, object_name="records_page")  # several pages ahead
     stack.wait_for_end(jobs, 120)
-    assert account.counters["concurrency_max"] == 3
+    assert 2 <= account.counters["concurrency_max"] <= 3
     assert account.counters["status_429"] == 0
     assert {stack.customer.result(job) for job in jobs} == {expected_jsonl(account)}

@@ -71,6 +71,17 @@ def test_who_waits_as_told_uses_most_of_the_limit(redis: Redis, calls: int, per_
     assert len(asked.granted_at) >= 0.85 * calls * lasted_s / per_s
 
 
+@pytest.mark.parametrize("offset_s", [number * 0.0171 for number in range(12)])
+def test_a_call_counts_to_the_last_moment_of_its_window(redis: Redis, offset_s: float) -> None:
+    asked = budget(redis, (1, 10.0))
+    asked.now_s += offset_s
+    asked.burst(1)
+    asked.now_s += 10.499
+    assert asked.burst(1) == 0
+    asked.now_s += 0.2
+    assert asked.burst(1) == 1
+
+
 def test_a_whole_window_may_be_used_at_once(redis: Redis) -> None:
     assert budget(redis, (100, 10.0)).burst(150) == 100
 
@@ -144,12 +155,17 @@ def test_memory_does_not_grow_with_the_calls(redis: Redis, calls: int) -> None:
 
 
 def test_every_key_of_an_instance_expires_by_itself(redis: Redis) -> None:
-    asked = budget(redis, (1, 10.0), concurrency=3)
-    asked.burst(5)
-    asked.throttle.settle(asked.subject, Grant(1, ""), block_s=5)
-    keys = [key for key in redis.keys("haulage:*") if key != b"haulage:budget:server"]
-    assert len(keys) == 2
-    assert all(0 < redis.pttl(key) <= 26 * 3600 * 1000 for key in keys)
+    asked = budget(redis, (100, 10.0), concurrency=1)
+    for ask in (
+        lambda: asked.burst(5),
+        lambda: asked.refusal(is_waiting=True),
+        lambda: asked.throttle.settle(asked.subject, Grant(1, ""), block_s=5),
+    ):
+        redis.delete("haulage:budget:1")
+        ask()
+        assert 0 < redis.pttl("haulage:budget:1") <= 26 * 3600 * 1000
+    assert 0 < redis.pttl("haulage:slots:1") <= 2 * 1000 * SLOT_S
+    assert len(redis.keys("haulage:*")) == 3
 
 
 # What is lost ---------------------------------------------------------------------------------------------------------
@@ -292,9 +308,9 @@ def test_a_slot_outlives_its_holder_for_a_while_only(redis: Redis) -> None:
     assert asked.refusal().by == SLOTS
     asked.now_s += 2
     late = asked.grant()
-    asked.throttle.settle(asked.subject, dead, prolong_s=SLOT_S)
     asked.throttle.settle(asked.subject, dead)
     assert asked.refusal().by == SLOTS, "who lost a slot has no say in another's"
+    asked.throttle.settle(asked.subject, dead, prolong_s=SLOT_S)
     asked.throttle.settle(asked.subject, late)
     asked.grant()
 
