@@ -72,7 +72,7 @@ def most_in_any_window(times: Sequence[float], span_s: float) -> int:
     return max((bisect_left(times, at + span_s) - i for i, at in enumerate(times)), default=0)
 
 
-def ask_at_random(budget: Budget, seed: int, *, count: int = 300, flush_at: int | None = None) -> None:
+def ask_at_random(budget: Budget, seed: int, *, count: int = 200, flush_at: int | None = None) -> None:
     """Bursts, pauses and waits as told, in a random order; all memory of the server may be lost in between."""
     dice = random.Random(seed)
     spans = [each.limit.per_s for each in budget.allowance.windows]

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.cli import probe_connector
+from app.connectors.allowances import LOWERING
 from app.connectors.fields import StrictSchema
+from app.connectors.limit_schema import BudgetHeadersSchema, LimitsSchema, QuotaSchema, WindowSchema
 from app.connectors.model import AuthKind, PageKind, WhereKind
 from app.connectors.page_schema import KIND_FIELDS, PageSchema
 from app.connectors.registry import parse_document
@@ -38,10 +40,26 @@ def test_the_full_example_shows_every_section() -> None:
     assert accepted == parse_document(EXAMPLES[1]).keys()
 
 
-@pytest.mark.parametrize("schema", [PageSchema, ListSchema, WhereSchema, WhereFieldSchema])
+@pytest.mark.parametrize(
+    "schema",
+    [
+        PageSchema,
+        ListSchema,
+        WhereSchema,
+        WhereFieldSchema,
+        LimitsSchema,
+        WindowSchema,
+        QuotaSchema,
+        BudgetHeadersSchema,
+    ],
+)
 def test_every_key_is_explained(schema: type[StrictSchema]) -> None:
     keys = {field.data_key or name for name, field in schema().fields.items()}
     assert keys - {"kind"} <= WORDS
+
+
+def test_every_setting_that_lowers_a_limit_is_explained() -> None:
+    assert all(f"`{name}`" in TEXT for name in LOWERING)
 
 
 def test_every_kind_and_filter_is_explained() -> None:
