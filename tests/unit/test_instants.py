@@ -65,7 +65,7 @@ def test_epoch_numbers_are_told_apart_by_size(ns: int) -> None:
         assert parse_instant(count) == parse_instant(str(count)) == ns - rest
         assert parse_instant(Decimal(ns) / unit_ns) == ns
         assert parse_instant(-count) == parse_instant(f"-{count}") == rest - ns
-    assert parse_instant(ns / SECOND) == pytest.approx(ns, abs=10**3)
+    assert parse_instant(ns / SECOND) == pytest.approx(ns, abs=2 * 10**3)  # steps of floats are 1.9 us there
     assert parse_instant(f"/Date({ns // 10**6}+0200)/") == ns // 10**6 * 10**6
 
 
