@@ -18,6 +18,7 @@ SUPPORTED = (
     "from",
     "to",
     "filterDateField",
+    "where",
     "query",
     "pageSize",
     "limit",
@@ -27,7 +28,7 @@ SUPPORTED = (
 )
 """Criteria that work, by their names on the wire (reference 1a)."""
 
-PLANNED = ("where", "docsHubDetails", "continueFromJobId", "child")
+PLANNED = ("docsHubDetails", "continueFromJobId", "child")
 """Criteria of the vendor's API that are refused by name until they work."""
 
 

@@ -7,7 +7,7 @@ from app.db.jobs import Job
 from app.domain.criteria import DownloadCriteria
 from app.domain.jobs import JobStatus, can_restart
 from app.domain.segments import job_prefix
-from app.errors import ConflictError, GoneError
+from app.errors import ConflictError, GoneError, InvalidInputError
 from app.services.context import Caller, Context
 from app.services.finish import BY_THE_USER, finish_run
 
@@ -34,8 +34,8 @@ def cancel(ctx: Context, caller: Caller, job_id: int) -> Job:
 def restart(ctx: Context, caller: Caller, job_id: int) -> Job:
     """Begin another run at the exact position where the last one ended, with fresh budgets.
 
-    Raises NotFoundError, ConflictError for a job that is under way or has nothing left to fetch, GoneError once its
-    files were removed.
+    Raises NotFoundError, InvalidInputError for a query job, ConflictError for a job that is under way or has nothing
+    left to fetch, GoneError once its files were removed.
     """
     with ctx.db.transaction() as conn:
         job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id, lock=True)
@@ -56,6 +56,11 @@ def restart(ctx: Context, caller: Caller, job_id: int) -> Job:
 
 
 def _check_restart(job: Job) -> None:
+    if job.engine == "V2":
+        raise InvalidInputError(
+            f"Job {job.id} was submitted by POST /bulk/query, and such jobs cannot be restarted; accepted: jobs of"
+            " POST /bulk/download. Submit the query again."
+        )
     if not job.status.is_terminal:
         raise ConflictError(f"Job {job.id} is {job.status.value}; only a job that has ended can be restarted.")
     if job.files_deleted_at is not None:

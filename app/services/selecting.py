@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.domain.criteria import DownloadCriteria
+from app.domain.ocnql import Condition, OcnqlError, fields_of, parse_condition
 from app.domain.selection import InvalidWindowError, Selection, window_of
 from app.errors import InvalidInputError
 
@@ -13,7 +14,8 @@ def selection_of(criteria: DownloadCriteria) -> Selection | None:
         window = window_of(criteria.filter_date_field, criteria.date_from, criteria.date_to)
     except InvalidWindowError as error:
         raise InvalidInputError(error.message, field=f"/{error.field}") from None
-    selection = Selection(criteria.select_fields, drop_nulls=criteria.filter_nulls, window=window)
+    condition = condition_of(criteria)
+    selection = Selection(criteria.select_fields, drop_nulls=criteria.filter_nulls, window=window, condition=condition)
     return None if selection.changes_nothing else selection
 
 
@@ -22,4 +24,16 @@ def needed_fields(criteria: DownloadCriteria) -> tuple[str, ...]:
     if not criteria.select_fields:
         return ()
     dated = (criteria.filter_date_field,) if criteria.filter_date_field else ()
-    return (*criteria.select_fields, *dated)
+    condition = condition_of(criteria)
+    judged = () if condition is None else sorted(fields_of(condition))
+    return (*criteria.select_fields, *dated, *judged)
+
+
+def condition_of(criteria: DownloadCriteria) -> Condition | None:
+    """What `where` says; None without it. Raises InvalidInputError that names the position."""
+    if criteria.where is None:
+        return None
+    try:
+        return parse_condition(criteria.where)
+    except OcnqlError as error:
+        raise InvalidInputError(f"where: {error.message}", field="/where") from error

@@ -11,7 +11,7 @@ from app.connectors.client import check_query, find_object, planned_page_size
 from app.db import connectors, idempotency, jobs, notices
 from app.db.jobs import NewJob
 from app.db.pool import Connection
-from app.domain.criteria import DownloadCriteria
+from app.domain.criteria import DownloadCriteria, Engine
 from app.domain.ids import scatter
 from app.domain.jobs import JobStatus
 from app.domain.status_document import submission_document
@@ -37,13 +37,15 @@ def submit_download(
     caller: Caller,
     criteria: DownloadCriteria,
     *,
+    engine: Engine = "V3",
     idempotency_key: str | None = None,
     request_digest: str = "",
+    callback_name: str = "notificationUrl",
 ) -> Submission:
     """Store a job in state CREATED with its first run and slice, and wake the sweepers.
 
-    With an Idempotency-Key the same request gives the same job for 24 h. Raises InvalidInputError, ConflictError,
-    IdempotencyMismatchError, AddressRefusedError; then nothing is stored.
+    With an Idempotency-Key the same request gives the same job for 24 h. `callback_name`: what errors call the callback
+    URL. Raises InvalidInputError, ConflictError, IdempotencyMismatchError, AddressRefusedError; then nothing is stored.
     """
     if caller.instance_id is None:
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
@@ -51,16 +53,16 @@ def submit_download(
     if criteria.notification_url is not None:
         # Behind an egress proxy names are resolved there, and perhaps nowhere else.
         resolve: Resolver | None = (lambda _host, _port: []) if ctx.settings.proxy_url else None
-        check_url(ctx.addresses, criteria.notification_url, field="notificationUrl", resolve=resolve)
+        check_url(ctx.addresses, criteria.notification_url, field=callback_name, resolve=resolve)
     if idempotency_key is None:
         with ctx.db.connection() as conn:
-            submission = _store(ctx, conn, caller, caller.instance_id, criteria)
+            submission = _store(ctx, conn, caller, criteria, engine)
     else:
         with ctx.db.transaction() as conn:
             claimed = idempotency.claim(conn, caller.organisation_id, idempotency_key, request_digest)
             if isinstance(claimed, idempotency.Existing):
                 return Submission(int(claimed.response["id"]), int(claimed.response["instanceId"]))
-            submission = _store(ctx, conn, caller, caller.instance_id, criteria)
+            submission = _store(ctx, conn, caller, criteria, engine)
             answer = submission_document(submission.instance_id, submission.job_id, submission.status)
             idempotency.complete(conn, caller.organisation_id, idempotency_key, answer)
     # The job stands whatever becomes of this: the sweeper looks every few seconds anyway.
@@ -69,8 +71,10 @@ def submit_download(
     return submission
 
 
-def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, criteria: DownloadCriteria) -> Submission:
+def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine) -> Submission:
     """All changes are in the last statement, so that it needs no transaction around it."""
+    instance_id = caller.instance_id
+    assert instance_id is not None
     pin = connectors.find_pin(conn, caller.organisation_id, instance_id)
     if pin.is_disabled:
         raise ConflictError("The instance is disabled; enable it to submit jobs.")
@@ -90,6 +94,7 @@ def _store(ctx: Context, conn: Connection, caller: Caller, instance_id: int, cri
         api_limit=criteria.api_limit,
         record_limit=criteria.limit,
         page_size=planned_page_size(wanted, criteria.page_size, default=ctx.settings.page_size),
+        engine=engine,
     )
     jobs.insert(conn, new)
     return Submission(new.id, instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)
