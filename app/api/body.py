@@ -41,22 +41,27 @@ class BodyParser(FlaskParser):
         raise invalid_input(error.messages_dict[location], given, hidden) from error
 
 
-def read_json(req: Request) -> Any:
+def read_json(req: Request) -> dict[str, Any]:
     """Decode the body. Raises InvalidInputError, UnsupportedMediaTypeError; the framework refuses large bodies."""
     if req.mimetype and not req.is_json:
         raise UnsupportedMediaTypeError(f"Content-Type {req.mimetype!r} is not accepted: application/json.")
     body = req.get_data()
     if not body:
         raise InvalidInputError("The body is empty; a JSON object is accepted.")
+    return read_object(body)
+
+
+def read_object(text: bytes | str, name: str = "The body") -> dict[str, Any]:
+    """An object as JSON text. Raises InvalidInputError, whose text begins with `name`."""
     try:
-        value = _decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"The body is not JSON: {error}.") from error
+        value = _decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InvalidInputError(f"{name} is not JSON: {error}.") from error
     except RecursionError as error:
-        raise InvalidInputError(f"The body is nested deeper than {MAX_DEPTH} levels.") from error
-    _check_values(value)
+        raise InvalidInputError(f"{name} is nested deeper than {MAX_DEPTH} levels.") from error
+    check_values(value, name)
     if not isinstance(value, dict):
-        raise InvalidInputError(f"The body is {_kind(value)}; a JSON object is accepted.")
+        raise InvalidInputError(f"{name} is {_kind(value)}; a JSON object is accepted.")
     return value
 
 
@@ -108,25 +113,25 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "a number")
 
 
-def _check_values(value: Any) -> None:
+def check_values(value: Any, name: str = "The body") -> None:
     """Refuse what JSON can say and a database cannot keep: U+0000, lone surrogates, infinite numbers, deep nesting."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        level = [inner for each in level for inner in _children(each)]
+        level = [inner for each in level for inner in _children(each, name)]
         if not level:
             return
-    raise InvalidInputError(f"The body is nested deeper than {MAX_DEPTH} levels.")
+    raise InvalidInputError(f"{name} is nested deeper than {MAX_DEPTH} levels.")
 
 
-def _children(value: Any) -> list[Any]:
+def _children(value: Any, name: str) -> list[Any]:
     if isinstance(value, dict):
         return [*value.keys(), *value.values()]
     if isinstance(value, list):
         return value
     if isinstance(value, str) and ("\0" in value or not _is_encodable(value)):
-        raise InvalidInputError("The body has a text with U+0000 or half a surrogate pair, which cannot be kept.")
+        raise InvalidInputError(f"{name} has a text with U+0000 or half a surrogate pair, which cannot be kept.")
     if isinstance(value, float) and value in {float("inf"), float("-inf")}:
-        raise InvalidInputError("The body has a number too large to be kept.")
+        raise InvalidInputError(f"{name} has a number too large to be kept.")
     return []
 
 

@@ -17,13 +17,15 @@ from app.api.data_response import send_page
 from app.api.negotiation import require_json_accepted
 from app.api.paging import NOTICE, page_request
 from app.api.paging_docs import PAGE_HEADERS, PAGE_PARAMETERS, query_parameter
+from app.api.query_call import CALLBACK_HEADER, engine_of, read_query_call
+from app.api.query_docs import IDEMPOTENCY_KEY, LONGEST_KEY, QUERY_BODY, QUERY_PARAMETERS
 from app.api.result_docs import RESULT_PARAMETERS, RESULT_RESPONSES
 from app.api.result_headers import header_text
 from app.api.result_response import send_result
 from app.api.runtime import context, json_response
 from app.db.job_conditions import FILTER_NAMES
 from app.db.jobs import Job
-from app.domain.criteria import DownloadCriteria
+from app.domain.criteria import DownloadCriteria, Engine
 from app.domain.status_document import job_item, status_document, submission_document
 from app.errors import InvalidInputError
 from app.services import control, listing
@@ -32,7 +34,6 @@ from app.services.submit import submit_download
 
 JOB = "<int(max=2147483647):job_id>"
 OBJECT = "<object:object_name>"
-_LONGEST_KEY = 255
 
 blueprint = ApiBlueprint("bulk", __name__, description="Bulk jobs of the instance that the Element token stands for")
 blueprint.before_request(require_element_caller)
@@ -59,28 +60,37 @@ blueprint.url_value_preprocessor(_drop_hub)
 
 
 @blueprint.call("POST", "/bulk/download")
-@blueprint.describe(
-    parameters=[
-        {
-            "in": "header",
-            "name": "Idempotency-Key",
-            "schema": {"type": "string", "maxLength": _LONGEST_KEY},
-            "description": "The same key with the same body gives the same job for 24 hours; another body gets 422",
-        }
-    ]
-)
+@blueprint.describe(parameters=[IDEMPOTENCY_KEY])
 @blueprint.takes(CriteriaSchema)
 @blueprint.gives(SubmissionSchema, text="The job is accepted")
 def download(criteria: DownloadCriteria) -> Response:
     """Start a download"""
     require_json_accepted(request)
+    return _submit(criteria)
+
+
+@blueprint.call("POST", "/bulk/query")
+@blueprint.describe(parameters=[*QUERY_PARAMETERS, IDEMPOTENCY_KEY], requestBody=QUERY_BODY)
+@blueprint.gives(SubmissionSchema, text="The job is accepted")
+def query() -> Response:
+    """Start a download by a query
+
+    Everything may stand in the query string, in a form or in a JSON body; a body may be empty.
+    """
+    require_json_accepted(request)
+    return _submit(read_query_call(request), engine_of(request), callback_name=CALLBACK_HEADER)
+
+
+def _submit(criteria: DownloadCriteria, engine: Engine = "V3", **names: str) -> Response:
     _, instance_id = element_caller()
     submission = submit_download(
         context(),
         caller(),
         criteria,
+        engine=engine,
         idempotency_key=_idempotency_key(),
-        request_digest=_digest(instance_id, criteria),
+        request_digest=_digest(instance_id, criteria, engine),
+        **names,
     )
     g.job_id = submission.job_id
     headers = {NOTICE: header_text(submission.notice)} if submission.notice else None
@@ -200,14 +210,15 @@ def _status(job: Job) -> Response:
 
 def _idempotency_key() -> str | None:
     key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= _LONGEST_KEY and key.isascii() and key.isprintable()):
+    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
         raise InvalidInputError(
-            f"Idempotency-Key is not accepted: 1 to {_LONGEST_KEY} printable ASCII characters.", field="Idempotency-Key"
+            f"Idempotency-Key is not accepted: 1 to {LONGEST_KEY} printable ASCII characters.", field="Idempotency-Key"
         )
     return key
 
 
-def _digest(instance_id: int, criteria: DownloadCriteria) -> str:
-    """What makes two submissions the same one: instance and criteria, not the spelling of the body."""
-    canonical = msgspec.json.encode([instance_id, criteria.echo()], order="deterministic")
+def _digest(instance_id: int, criteria: DownloadCriteria, engine: Engine) -> str:
+    """What makes two submissions the same one: instance, criteria and engine, not the spelling of the body."""
+    older = [] if engine == "V3" else [engine]
+    canonical = msgspec.json.encode([instance_id, criteria.echo(), *older], order="deterministic")
     return hashlib.sha256(canonical).hexdigest()

@@ -171,6 +171,8 @@ class JobItemSchema(Schema):
     status_message = fields.String()
     record_count = fields.Integer()
     error_count = fields.Integer()
+    engine = fields.String(metadata={"description": "V2 of POST /bulk/query, V3 of POST /bulk/download"})
+    job_query = fields.String(allow_none=True)
     nativefileFormat = fields.String()
     createdDate = fields.String()
     element_id = fields.Integer()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 from marshmallow import ValidationError, fields, validate
 
+from app.api.body import read_object
 from app.domain.file_names import LONGEST_WISH, FileNameError, check
 
 INT32 = 2**31 - 1
@@ -70,10 +70,7 @@ class MetaData(fields.Field[dict[str, Any]]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> dict[str, Any]:  # noqa: ARG002
         if isinstance(value, str):
-            try:
-                value = msgspec.json.decode(value)
-            except (msgspec.DecodeError, UnicodeError, RecursionError):
-                raise ValidationError(f"{self._accepted} is accepted.") from None
+            value = read_object(value, attr or "metaData")
         name = value.get("fileName") if isinstance(value, dict) else None
         if not isinstance(value, dict) or not isinstance(name, str | None):
             raise ValidationError(f"{self._accepted} is accepted.")

@@ -26,7 +26,10 @@ _EXPOSED = (
     "Elements-Request-Id, Elements-Error, elements-returned-count, elements-total-count, elements-next-page-token,"
     " Content-Disposition, ETag, Accept-Ranges, Content-Range, Retry-After"
 )
-_ALLOWED_HEADERS = "Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match, Range, If-Range"
+_ALLOWED_HEADERS = (
+    "Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match, Range, If-Range,"
+    " Elements-Async-Callback-Url, Elements-Version"
+)
 
 
 def register(app: Flask) -> None:

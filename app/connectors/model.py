@@ -246,6 +246,10 @@ class ObjectSpec:
     id: str | None = None
     label: str = ""
     windows: tuple[RateWindow, ...] = ()
+    updated_field: str = ""
+    """Dotted name of the date of a record's last change, empty where none is declared."""
+    created_field: str = ""
+    is_downloadable: bool = True
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,13 @@ class ListSchema(StrictSchema):
         return data
 
 
+class DatesSchema(StrictSchema):
+    """`dates`: the fields that say when a record was made and changed, by dotted names."""
+
+    updated = Text(validate=Length(min=1))
+    created = Text(validate=Length(min=1))
+
+
 class ObjectSchema(StrictSchema):
     """One kind of record."""
 
@@ -121,6 +128,8 @@ class ObjectSchema(StrictSchema):
     id = Pointer()
     label = Text()
     limits = Nested(ObjectLimitsSchema)
+    dates = Nested(DatesSchema)
+    download = Boolean(load_default=True)
     list = Nested(ListSchema, required=True)
 
 
@@ -309,6 +318,9 @@ def object_specs(objects: Mapping[str, Any], default_timeout_s: float | None) ->
             data.get("id"),
             data.get("label", ""),
             data.get("limits", ()),
+            updated_field=data.get("dates", {}).get("updated", ""),
+            created_field=data.get("dates", {}).get("created", ""),
+            is_downloadable=data["download"],
         )
         for name, data in objects.items()
     )

@@ -61,6 +61,11 @@ class Job:
         """The connector's id by its name on the wire."""
         return self.connector_id
 
+    @property
+    def query_text(self) -> str | None:
+        """The query that it was submitted by, if it was."""
+        return self.criteria.get("q")
+
     @classmethod
     def from_row(cls, row: Row) -> Job:
         """A row with (at least) every column of the table."""
@@ -161,6 +166,8 @@ class ListedJob(NamedTuple):
     direction: str
     object_name: str
     file_format: FileFormat
+    engine: Engine
+    query_text: str | None
     notification_url: str | None
     status: JobStatus
     status_message: str | None
@@ -174,7 +181,8 @@ class ListedJob(NamedTuple):
 # two for independent, expects a handful of rows, and sorts the instance's whole history for its newest page.
 _LISTED = (
     "select id, organisation_id, user_id, instance_id, connector_id, direction, object_name, file_format,"
-    " notification_url, status, status_message, run_number, record_count, created_at, finished_at from jobs"
+    " engine, criteria ->> 'q', notification_url, status, status_message, run_number, record_count, created_at,"
+    " finished_at from jobs"
     " where instance_id = (select id from instances where id = %(instance)s and organisation_id = %(organisation)s)"
 )
 _FORMATS: dict[str, FileFormat] = {each.value: each for each in FileFormat}
@@ -200,7 +208,7 @@ def find_page(
     given = {} if narrow is None else narrow.values
     with conn.cursor(row_factory=tuple_row) as cursor:
         rows = cursor.execute(query + sql.SQL(" order by number desc limit %(size)s"), {**given, **values}).fetchall()
-    return [ListedJob._make((*row[:7], _FORMATS[row[7]], row[8], _STATUSES[row[9]], *row[10:])) for row in rows]
+    return [ListedJob._make((*row[:7], _FORMATS[row[7]], *row[8:11], _STATUSES[row[11]], *row[12:])) for row in rows]
 
 
 def request_cancel(conn: Connection, job_id: int) -> None:

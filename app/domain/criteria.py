@@ -61,13 +61,16 @@ class DownloadCriteria:
     """Name of the result, with date patterns (reference 9)."""
     callback_payload: Any = None
     """Given back in status and callbacks as it came."""
+    q: str | None = None
+    """The text of `POST /bulk/query` as it came; object, fields, condition and limit are taken from it."""
     ignored: tuple[str, ...] = field(default=(), compare=False)
-    """Keys of `metaData` that mean nothing to us."""
+    """What was sent and means nothing to us."""
 
     def echo(self) -> dict[str, Any]:
         """The criteria as they are shown in `jobCriteria`, by their names on the wire."""
         about = {"fileName": self.file_name, "callback-payload": self.callback_payload}
         shown = {
+            "q": self.q,
             "objectName": self.object_name,
             "format": self.file_format.value,
             "selectFields": ",".join(self.select_fields) or None,
@@ -105,6 +108,7 @@ class DownloadCriteria:
             where=shown.get("where"),
             file_name=about.get("fileName"),
             callback_payload=about.get("callback-payload"),
+            q=shown.get("q"),
         )
 
 

@@ -67,6 +67,12 @@ class FileFormat(StrEnum):
         """Read a media type; `txt/csv` is the vendor's own misspelling (reference 1a). Raises ValueError."""
         return cls("text/csv" if text == "txt/csv" else text)
 
+    @classmethod
+    def parse_short(cls, text: str) -> FileFormat:
+        """Read a media type or `csv`, `json`, `jsonl` in any case (reference 1b). Raises ValueError."""
+        by_name = {each.short.lower(): each for each in cls}
+        return by_name.get(text.lower()) or cls.parse(text.lower())
+
 
 def can_restart(status: JobStatus, *, more: bool) -> bool:
     """Restart is for jobs that ended before the vendor's last record (design 5)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from app.domain.criteria import Engine
 from app.domain.jobs import FileFormat, JobStatus, StopReason
 
 
@@ -26,11 +27,15 @@ class ListedFacts(Protocol):
     @property
     def element_id(self) -> int: ...
     @property
+    def engine(self) -> Engine: ...
+    @property
     def direction(self) -> str: ...
     @property
     def object_name(self) -> str: ...
     @property
     def file_format(self) -> FileFormat: ...
+    @property
+    def query_text(self) -> str | None: ...
     @property
     def notification_url(self) -> str | None: ...
     @property
@@ -119,6 +124,8 @@ def job_item(job: ListedFacts) -> dict[str, Any]:
         "status_message": _message(job),
         "record_count": job.record_count,
         "error_count": 0,
+        "engine": job.engine,
+        "job_query": job.query_text,
         "nativefileFormat": job.file_format.short.lower(),
         "createdDate": _iso(job.created_at),
         "element_id": job.element_id,
@@ -130,7 +137,7 @@ def job_item(job: ListedFacts) -> dict[str, Any]:
         "instanceId": job.instance_id,
         "status": job.status.value,
         "job_state": job.status.value,
-        "fileFormat": job.file_format.short,
+        "fileFormat": _format(job),
         "completion_time": _epoch_ms(job.finished_at),
         "job_reset_attempt": job.run_number - 1,
         "notification_url": job.notification_url,
@@ -188,7 +195,7 @@ def _v3(job: JobFacts, now: datetime) -> dict[str, Any]:
         "vendorJobId": None,
         "notificationUrl": job.notification_url,
         "defaultSelectFields": None,
-        "fileFormat": job.file_format.short,
+        "fileFormat": _format(job),
         "jobCriteria": job.criteria,
         "native": False,
         "metaData": job.criteria.get("metaData", {}),
@@ -204,8 +211,9 @@ def _v2(job: JobFacts) -> dict[str, Any]:
         "status": job.status.value,
         "recordsCount": job.record_count,
         "recordsFailedCount": 0,
-        # Records are kept as JSON Lines; the size of a rendered CSV or array is not known before it is made.
-        "fileSize": job.plain_bytes if job.file_format is FileFormat.JSONL else None,
+        # Records are kept as JSON Lines; the size of a rendered CSV or array is not known before it is made. Of a query
+        # job, whose format is chosen by each reader, it is the size of what is kept.
+        "fileSize": job.plain_bytes if job.engine == "V2" or job.file_format is FileFormat.JSONL else None,
         "bulk_start_time": _iso(job.started_at or job.created_at),
         "infoMessage": None,
         "message": None,
@@ -228,6 +236,11 @@ def _metadata(job: JobFacts, now: datetime) -> dict[str, Any]:
         "hasMore": job.has_more,
         "evidence": evidence_line(job),
     }
+
+
+def _format(job: ListedFacts) -> str:
+    """Clients of the older engine append it to a file's name (reference 3a)."""
+    return job.file_format.short.lower() if job.engine == "V2" else job.file_format.short
 
 
 def _message(job: ListedFacts) -> str:

@@ -144,7 +144,8 @@ class Leg:
         self._began_at = time.monotonic()
 
     def _known_columns(self) -> list[str] | None:
-        if self._plan.job.file_format is not FileFormat.CSV:
+        # Whoever reads a query job chooses the format: only the first one who wants CSV needs columns (design 4).
+        if self._plan.job.file_format is not FileFormat.CSV or self._plan.job.engine == "V2":
             return None
         return self._lease.persist(lambda conn: segments.find_columns(conn, self._claim.job_id))
 

@@ -15,9 +15,10 @@ from app.domain.criteria import DownloadCriteria, Engine
 from app.domain.ids import scatter
 from app.domain.jobs import JobStatus
 from app.domain.status_document import submission_document
-from app.errors import ConflictError, DatabaseUnavailableError, UnauthorizedError
+from app.errors import ConflictError, DatabaseUnavailableError, InvalidInputError, UnauthorizedError
 from app.services.context import Caller, Context
 from app.services.elements import pinned_connector
+from app.services.querying import with_date_field
 from app.services.selecting import selection_of
 
 
@@ -49,7 +50,6 @@ def submit_download(
     """
     if caller.instance_id is None:
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
-    selection_of(criteria)  # what cannot be read is refused now
     if criteria.notification_url is not None:
         # Behind an egress proxy names are resolved there, and perhaps nowhere else.
         resolve: Resolver | None = (lambda _host, _port: []) if ctx.settings.proxy_url else None
@@ -79,6 +79,13 @@ def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCri
     if pin.is_disabled:
         raise ConflictError("The instance is disabled; enable it to submit jobs.")
     wanted = find_object(pinned_connector(conn, pin.revision_id, pin.digest), criteria.object_name)
+    if not wanted.is_downloadable:
+        raise InvalidInputError(
+            f"Download of {criteria.object_name!r} is switched off by the connector; accepted: its other objects.",
+            field="objectName",
+        )
+    criteria = with_date_field(wanted, criteria)
+    selection_of(criteria)  # what cannot be read is refused now
     check_query(wanted, criteria.query)
     new = NewJob(
         id=scatter(ctx.settings.id_key, "job", pin.job_number),
