@@ -75,11 +75,20 @@ class MetaData(fields.Field[dict[str, Any]]):
         if not isinstance(value, dict) or not isinstance(name, str | None):
             raise ValidationError(f"{self._accepted} is accepted.")
         if name is not None:
-            try:
-                check(name)
-            except FileNameError as error:
-                raise ValidationError(str(error)) from error
+            FileName().deserialize(name)
         return value
+
+
+class FileName(fields.Field[str]):
+    """A name for the result, with date patterns in braces (reference 9)."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> str:  # noqa: ARG002
+        if not isinstance(value, str):
+            raise ValidationError(f"a text of 1 to {LONGEST_WISH} characters is accepted.")
+        try:
+            return check(value)
+        except FileNameError as error:
+            raise ValidationError(str(error)) from error
 
 
 def texts_by_name(**options: Any) -> fields.Dict:

@@ -35,16 +35,17 @@ def require_format_accepted(request: Request, file_format: FileFormat) -> None:
         )
 
 
-def chosen_format(request: Request) -> FileFormat:
-    """The format of a query job's answer: by Accept, CSV where it leaves the choice (reference 3d, V2).
+def chosen_format(request: Request, stored: FileFormat) -> FileFormat:
+    """The format of a query job's answer: by Accept; where it leaves the choice, the one that the submission named.
 
-    Raises NotAcceptableError.
+    That is CSV where it named none (reference 3d, V2). Raises NotAcceptableError.
     """
     header = request.headers.get("Accept")
     if not header:
-        return FileFormat.CSV
+        return stored
     offered = (*_CSV_SPELLINGS, FileFormat.JSON.value, FileFormat.JSONL.value)
-    best = request.accept_mimetypes.best_match(offered)
+    first = sorted(offered, key=lambda each: each != stored.value)
+    best = request.accept_mimetypes.best_match(first)
     if best is None:
         raise NotAcceptableError(f"Accept {header[:200]!r} cannot be met: {', '.join(FileFormat)} are offered.")
     return FileFormat.parse(best)

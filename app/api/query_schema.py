@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load
 
-from app.api.fields import text, true_or_false, whole_number
+from app.api.fields import FileName, text, true_or_false, whole_number
 from app.domain.instants import parse_instant
 from app.domain.jobs import FileFormat
 from app.services.querying import Asked
@@ -65,7 +65,7 @@ class QueryCallSchema(Schema):
     continueFromJobId = whole_number(metadata={"description": "Instead of `q`: go on behind that job"})
     fileFormat = Format(metadata={"description": "csv, json or jsonl"})
     pageSize = whole_number(metadata={"description": "Records a vendor call; capped at what the vendor allows"})
-    fileName = text(1, 200, metadata={"description": "Name of the result, with date patterns in braces"})
+    fileName = FileName(metadata={"description": "Name of the result, with date patterns in braces"})
     incremental = true_or_false()
     callback_payload = fields.Raw(data_key="callback-payload", allow_none=True)
 

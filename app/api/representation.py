@@ -39,7 +39,7 @@ def chosen_representation(request: Request, result: Result) -> Representation:
         require_format_accepted(request, result.job.file_format)
         file_format = result.job.file_format
         return Representation(cast("Format", file_format.short.lower()), file_format.value)
-    file_format = chosen_format(request)
+    file_format = chosen_format(request, result.job.file_format)
     if file_format is FileFormat.CSV:
         return Representation("csv", file_format.value)
     # One object a line, also as application/json: it is read line by line by the vendor's sample client, and parsed as

@@ -316,7 +316,7 @@ def query_job(door: Door) -> Callable[..., int]:
 
     def make(*parts: bytes) -> int:
         job_id = door.fetched()
-        door.execute("update jobs set engine = 'V2' where id = %s", job_id)
+        door.execute("update jobs set engine = 'V2', file_format = 'text/csv' where id = %s", job_id)
         plant(door, job_id, *parts)
         return job_id
 

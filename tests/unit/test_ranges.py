@@ -123,9 +123,9 @@ def test_one_directive_alone_compresses(directives: str, coding: str | None) -> 
     ],
 )
 def test_query_jobs_are_given_by_accept_and_as_csv_without(accept: str, chosen: FileFormat) -> None:
-    assert chosen_format(request(Accept=accept)) is chosen
+    assert chosen_format(request(Accept=accept), FileFormat.CSV) is chosen
 
 
 def test_a_format_that_nobody_makes_is_refused_with_those_that_are() -> None:
     with pytest.raises(NotAcceptableError, match="text/csv"):
-        chosen_format(request(Accept="text/xml"))
+        chosen_format(request(Accept="text/xml"), FileFormat.CSV)
