@@ -32,6 +32,8 @@ class Job:
     object_name: str
     file_format: FileFormat
     criteria: dict[str, Any]
+    pushed: dict[str, Any] | None
+    """What the vendor is told of the conditions; see `app.services.pushing`."""
     notification_url: str | None
     status: JobStatus
     status_message: str | None
@@ -94,14 +96,15 @@ class NewJob:
     record_limit: int | None
     page_size: int
     engine: Engine = "V3"
+    pushed: dict[str, Any] | None = None
 
 
 _INSERT = """
 with job as (
   insert into jobs (id, organisation_id, user_id, instance_id, connector_id, connector_revision_id, object_name,
-    file_format, criteria, notification_url, engine)
+    file_format, criteria, notification_url, engine, pushed)
   values (%(id)s, %(organisation_id)s, %(user_id)s, %(instance_id)s, %(connector_id)s, %(connector_revision_id)s,
-    %(object_name)s, %(file_format)s, %(criteria)s, %(notification_url)s, %(engine)s)
+    %(object_name)s, %(file_format)s, %(criteria)s, %(notification_url)s, %(engine)s, %(pushed)s)
   returning id, organisation_id, instance_id
 ), run as (
   insert into runs (job_id, number, api_limit, record_limit) select id, 1, %(api_limit)s, %(record_limit)s from job
@@ -114,7 +117,7 @@ select id, 1, organisation_id, instance_id, %(page_size)s, now() from job
 def insert(conn: Connection, new: NewJob) -> None:
     """Store a job in state CREATED with its first run and slice, due at once, in one statement."""
     values = {spec.name: getattr(new, spec.name) for spec in fields(new)}
-    conn.execute(_INSERT, values | {"criteria": as_json(new.criteria)})
+    conn.execute(_INSERT, values | {"criteria": as_json(new.criteria), "pushed": new.pushed and as_json(new.pushed)})
 
 
 def get(conn: Connection, organisation_id: int, instance_id: int | None, job_id: int, *, lock: bool = False) -> Job:

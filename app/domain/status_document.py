@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from app.domain.criteria import Engine
 from app.domain.jobs import FileFormat, JobStatus, StopReason
 
+_LONGEST_SHOWN = 300
+
 
 class ListedFacts(Protocol):
     """What a listing tells of a job; app.db.jobs.ListedJob has it. Counts run over all runs of the job."""
@@ -57,6 +59,8 @@ class JobFacts(ListedFacts, Protocol):
 
     @property
     def criteria(self) -> dict[str, Any]: ...
+    @property
+    def pushed(self) -> dict[str, Any] | None: ...
     @property
     def stop_reason(self) -> StopReason | None: ...
     @property
@@ -151,6 +155,7 @@ def evidence_line(job: JobFacts) -> str:
         parts.append(f"{job.calls_written_off} reserved calls written off after crashes")
     parts.append(_comparison(job))
     parts += _left_out(job)
+    parts += _told(job)
     if job.criteria.get("query"):
         parts.append(f"filtered at the vendor by {', '.join(sorted(job.criteria['query']))}")
     if job.stop_reason is not None:
@@ -171,6 +176,20 @@ def _left_out(job: JobFacts) -> list[str]:
     if job.undated_count:
         parts.append(f"{job.undated_count} LEFT OUT SINCE {job.criteria.get('filterDateField')} HOLDS NO DATE")
     return parts
+
+
+def _told(job: JobFacts) -> list[str]:
+    """What of the conditions the vendor was told; it was checked here again."""
+    if job.pushed is None:
+        return []
+    vendor, here = (_one_line(job.pushed[name]) for name in ("vendor", "here"))
+    named = [f"the vendor was asked for {vendor}"] if vendor else []
+    return [*named, f"applied here alone: {here}"] if here else named
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}…"
 
 
 def _comparison(job: JobFacts) -> str:

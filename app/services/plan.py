@@ -59,7 +59,8 @@ def load_plan(ctx: Context, conn: Connection, claim: Claim) -> Plan:
     budget = VendorBudget(ctx, pinned_connector(conn, found.job.connector_revision_id, found.digest), found)
     client = _client(ctx, conn, found, budget)
     criteria = DownloadCriteria.from_echo(found.job.criteria)
-    query = client.field_params(needed_fields(criteria)) | criteria.query
+    told = found.job.pushed["params"] if found.job.pushed else {}
+    query = client.field_params(needed_fields(criteria)) | told | criteria.query
     return Plan(found.job, found.run, query, client, budget, selection_of(criteria))
 
 

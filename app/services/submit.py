@@ -18,6 +18,7 @@ from app.domain.status_document import submission_document
 from app.errors import ConflictError, DatabaseUnavailableError, InvalidInputError, UnauthorizedError
 from app.services.context import Caller, Context
 from app.services.elements import pinned_connector
+from app.services.pushing import pushed_of
 from app.services.querying import with_date_field
 from app.services.selecting import selection_of
 
@@ -102,6 +103,7 @@ def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCri
         record_limit=criteria.limit,
         page_size=planned_page_size(wanted, criteria.page_size, default=ctx.settings.page_size),
         engine=engine,
+        pushed=pushed_of(wanted, criteria, engine),
     )
     jobs.insert(conn, new)
     return Submission(new.id, instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)

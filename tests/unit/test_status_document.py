@@ -26,6 +26,7 @@ def job(**changes: Any) -> Job:
         "object_name": "contacts",
         "file_format": FileFormat.JSONL,
         "criteria": {"objectName": "contacts", "format": "application/jsonl"},
+        "pushed": None,
         "notification_url": None,
         "status": JobStatus.COMPLETED,
         "status_message": "Successfully downloaded 100 records",
@@ -155,3 +156,18 @@ def test_the_evidence_says_what_was_filtered_and_what_was_lost() -> None:
 
     assert "5 reserved calls written off" in line
     assert "filtered at the vendor by group" in line
+
+
+def test_the_evidence_says_what_the_vendor_was_asked_for() -> None:
+    told = evidence_line(job(pushed={"params": {"$filter": "x"}, "vendor": "a = 1", "here": "b = 'x\ny'"}))
+    assert "; the vendor was asked for a = 1; applied here alone: b = 'x y'; " in told
+    assert len(evidence_line(job(pushed={"params": {}, "vendor": "", "here": "b = 1 OR " * 1000}))) < 500
+    assert "applied here" not in evidence_line(job(pushed={"params": {"a": "1"}, "vendor": "a = 1", "here": ""}))
+
+
+def test_a_query_job_is_told_as_the_older_engine_did() -> None:
+    of_query = job(engine="V2", file_format=FileFormat.CSV, criteria={"q": "select * from contacts"})
+    told = status_document(of_query, NOW)
+    assert (told["fileFormat"], told["fileSize"]) == ("csv", 48211)
+    assert (job_item(of_query)["fileFormat"], job_item(of_query)["job_query"]) == ("csv", "select * from contacts")
+    assert status_document(job(file_format=FileFormat.CSV), NOW)["fileSize"] is None
