@@ -18,7 +18,7 @@ from app.api.negotiation import require_json_accepted
 from app.api.paging import NOTICE, page_request
 from app.api.paging_docs import PAGE_HEADERS, PAGE_PARAMETERS, query_parameter
 from app.api.query_call import CALLBACK_HEADER, engine_of, read_query_call
-from app.api.query_docs import IDEMPOTENCY_KEY, LONGEST_KEY, QUERY_BODY, QUERY_PARAMETERS
+from app.api.query_docs import IDEMPOTENCY_KEY, LONGEST_KEY, QUERY_BODY, QUERY_PARAMETERS, REFUSED
 from app.api.result_docs import RESULT_PARAMETERS, RESULT_RESPONSES
 from app.api.result_headers import header_text
 from app.api.result_response import send_result
@@ -70,7 +70,7 @@ def download(criteria: DownloadCriteria) -> Response:
 
 
 @blueprint.call("POST", "/bulk/query")
-@blueprint.describe(parameters=[*QUERY_PARAMETERS, IDEMPOTENCY_KEY], requestBody=QUERY_BODY)
+@blueprint.describe(parameters=[*QUERY_PARAMETERS, IDEMPOTENCY_KEY], requestBody=QUERY_BODY, responses=REFUSED)
 @blueprint.gives(SubmissionSchema, text="The job is accepted")
 def query() -> Response:
     """Start a download by a query

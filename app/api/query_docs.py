@@ -15,6 +15,9 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "description": "The same key with the same body gives the same job for 24 hours; another body gets 422",
 }
 
+REFUSED = {"400": "BAD_REQUEST"}
+"""What flask-smorest says of itself where a schema reads the body."""
+
 QUERY_PARAMETERS: list[dict[str, Any]] = [
     query_parameter("q", "OCNQL: select … from … where … limit …"),
     query_parameter("from", "Only records changed at or after this moment (ISO 8601); wins over lastRunDate"),

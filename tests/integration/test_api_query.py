@@ -1,5 +1,7 @@
 """`POST /bulk/query`: what clients in the wild send, in every place where they send it (reference 1b)."""
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -31,7 +33,7 @@ def jobs_of(door: Door) -> int:
     return len(door.call("GET", "/bulk/jobs").get_json())
 
 
-# Clients in the wild --------------------------------------------------------------------------------------------------
+# Clients in the wild -------------------------------------------------------------------------------------------------
 
 
 def test_ucr_posts_nothing_and_polls_the_older_fields(door: Door) -> None:
@@ -113,12 +115,13 @@ def test_the_vendors_suite_sends_dates_and_meta_data_in_a_form(door: Door) -> No
     assert answer.headers["Elements-Error"] == "Ignored: metaData.composite."
 
 
-# Every place and form -------------------------------------------------------------------------------------------------
+# Every place and form ------------------------------------------------------------------------------------------------
 
 PLACES: dict[str, dict[str, Any]] = {
     "query string": {"query_string": {"q": EVERY}},
     "form": {"data": {"q": EVERY}},
     "multipart": {"data": {"q": EVERY}, "content_type": "multipart/form-data"},
+    "multipart with file names": {"data": {"q": (io.BytesIO(EVERY.encode()), "blob")}},
     "json": {"json": {"q": EVERY}},
     "json without a type": {"data": json.dumps({"query": EVERY})},
     "json that curl calls a form": {
@@ -205,7 +208,72 @@ def test_what_the_query_says_becomes_criteria(door: Door) -> None:
     }
 
 
-# What is refused, at once ---------------------------------------------------------------------------------------------
+# What comes of it -----------------------------------------------------------------------------------------------------
+
+
+def finished(door: Door, **parameters: str) -> int:
+    job_id = accepted(door.call("POST", "/bulk/query", query_string=parameters))
+    door.finish(job_id)
+    return job_id
+
+
+def test_the_result_is_csv_unless_the_reader_wants_json(door: Door) -> None:
+    door.vendor.account("acme").configure(records=25)
+    every = [json.loads(line) for line in door.vendor.account("acme").expected()]
+    job_id = finished(door, q="select id, email from records where id > 20")
+    wanted = [{"id": each["id"], "email": each["email"]} for each in every[20:]]
+
+    plain = door.call("GET", f"/bulk/{job_id}/records")
+    assert plain.headers["Content-Type"] == "text/csv"
+    assert plain.headers["Content-Disposition"] == f'attachment; filename="records-{job_id}.csv"'
+    assert [*csv.DictReader(io.StringIO(plain.text))] == [
+        {"id": str(each["id"]), "email": each["email"]} for each in wanted
+    ]
+    as_json = door.call("GET", f"/bulk/{job_id}/otherName", headers={"Accept": "application/json"})
+    assert as_json.headers["Content-Type"] == "application/json"
+    assert [json.loads(line) for line in as_json.text.splitlines()] == wanted
+    assert told(door, job_id)["fileSize"] == len(as_json.data)
+
+
+@pytest.mark.parametrize("accept", ["", "*/*"])
+def test_the_format_that_was_named_is_given_where_the_reader_leaves_the_choice(door: Door, accept: str) -> None:
+    door.vendor.account("acme").configure(records=1)
+    job_id = finished(door, q=EVERY, fileFormat="json")
+    answer = door.call("GET", f"/bulk/{job_id}/records", headers={"Accept": accept} if accept else {})
+    assert answer.headers["Content-Type"] == "application/json"
+    assert json.loads(answer.data)["id"] == 1  # the vendor's own suite reads a single record so
+    wanted = door.call("GET", f"/bulk/{job_id}/records", headers={"Accept": "text/csv"})
+    assert wanted.headers["Content-Type"] == "text/csv"
+
+
+def test_the_callback_has_the_older_fields_and_what_was_given_for_it(door: Door) -> None:
+    door.vendor.account("acme").configure(records=5)
+    answer = door.call(
+        "POST",
+        "/bulk/query",
+        query_string={"q": EVERY},
+        data={"metaData": '{"callback-payload": {"run": 7}}'},
+        headers={"Elements-Async-Callback-Url": f"{door.vendor.url}/hook"},
+    )
+    job_id = accepted(answer)
+    door.finish(job_id)
+    with door.ctx.db.connection() as conn:
+        owed = conn.execute("select url, body from deliveries where job_id = %s", (job_id,)).fetchall()
+    body = json.loads(bytes(owed[0]["body"]))
+    assert [each["url"] for each in owed] == [f"{door.vendor.url}/hook"]
+    shown = {name: body[name] for name in ("id", "status", "fileFormat", "recordsCount", "recordsFailedCount")}
+    assert shown == {
+        "id": job_id,
+        "status": "COMPLETED",
+        "fileFormat": "csv",
+        "recordsCount": 5,
+        "recordsFailedCount": 0,
+    }
+    assert body["callback-payload"] == {"run": 7}
+    assert "error" not in body
+
+
+# What is refused, at once --------------------------------------------------------------------------------------------
 
 REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"query_string": {"q": "select * contacts"}}, 400, "Error parsing query at character 10"),
@@ -216,6 +284,8 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"query_string": {"q": "select `a,b` from records"}}, 400, "'a,b' holds a comma"),
     ({"query_string": {"q": "select * from nothing_there"}}, 400, "has no object 'nothing_there'"),
     ({"query_string": {"continueFromJobId": "17"}}, 400, "continueFromJobId is not supported yet"),
+    ({"query_string": [("q", EVERY), ("q", "select id from records")]}, 400, "q is given twice"),
+    ({"data": {"q": "select\0"}}, 400, "The call has a text with U+0000"),
     ({"query_string": {"q": EVERY}, "json": {"q": "select id from records"}}, 400, "q is given twice"),
     ({"json": {"query": EVERY, "where": "id > 5"}}, 400, "'where' is not accepted here: "),
     ({"data": {"q": EVERY, "limit": "5"}}, 400, "'limit' is not accepted here: "),
@@ -293,7 +363,7 @@ def test_where_of_a_download_is_parsed_at_once(door: Door) -> None:
     assert jobs_of(door) == 0
 
 
-# What a query job is --------------------------------------------------------------------------------------------------
+# What a query job is -------------------------------------------------------------------------------------------------
 
 
 def test_a_query_job_is_not_restarted(door: Door) -> None:
