@@ -117,11 +117,12 @@ def test_the_vendors_suite_sends_dates_and_meta_data_in_a_form(door: Door) -> No
 
 # Every place and form ------------------------------------------------------------------------------------------------
 
+AS_FILE = f'--x\r\nContent-Disposition: form-data; name="q"; filename="blob"\r\n\r\n{EVERY}\r\n--x--\r\n'
 PLACES: dict[str, dict[str, Any]] = {
     "query string": {"query_string": {"q": EVERY}},
     "form": {"data": {"q": EVERY}},
     "multipart": {"data": {"q": EVERY}, "content_type": "multipart/form-data"},
-    "multipart with file names": {"data": {"q": (io.BytesIO(EVERY.encode()), "blob")}},
+    "multipart with file names": {"data": AS_FILE, "content_type": "multipart/form-data; boundary=x"},
     "json": {"json": {"q": EVERY}},
     "json without a type": {"data": json.dumps({"query": EVERY})},
     "json that curl calls a form": {

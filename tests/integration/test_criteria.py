@@ -124,11 +124,13 @@ def test_what_makes_no_sense_is_refused_at_once(engine: Engine, criteria: dict[s
     assert engine.one("select count(*)::int as n from jobs")["n"] == 0
 
 
-@pytest.mark.parametrize(("nested", "asked"), [("top", "name,changed,id"), ("dotted", "name.first,changed,id")])
+@pytest.mark.parametrize(
+    ("nested", "asked"), [("top", "name,changed,price,id"), ("dotted", "name.first,changed,price,id")]
+)
 def test_a_vendor_that_can_choose_fields_is_asked_to(engine: Engine, nested: str, asked: str) -> None:
     """And what it sends all the same is cut by us."""
     tenant = engine.add_tenant("page", select={"param": "fields", "nested": nested})
-    job = engine.run(engine.submit(tenant, select_fields=("name.first",), **RANGE))
+    job = engine.run(engine.submit(tenant, select_fields=("name.first",), where="price > 0", **RANGE))
     urls = [urlsplit(url) for url in engine.vendor.listing.calls]
     assert {dict(parse_qsl(url.query))["fields"] for url in urls} == {asked}
     assert json.loads(engine.output(job.id).splitlines()[0]) == {"name": {"first": f"a{INSIDE[0]}"}}
