@@ -19,7 +19,17 @@ from app.connectors.ahead import Place, guesses, place_of
 from app.connectors.classify import NO_CONTENT, Verdict, classify_fault, classify_response, classify_transport
 from app.connectors.faults import PageFault
 from app.connectors.links import origin_of
-from app.connectors.model import ANY_OBJECT, Action, Connector, ErrorClass, ObjectSpec, PageKind, Params, Resume
+from app.connectors.model import (
+    ANY_OBJECT,
+    Action,
+    Connector,
+    ErrorClass,
+    ListSpec,
+    ObjectSpec,
+    PageKind,
+    Params,
+    Resume,
+)
 from app.connectors.pages import EMPTY_PAGE, Page, page_reader
 from app.connectors.paginators import (
     Cursor,
@@ -133,6 +143,11 @@ class VendorClient:
     def token_ttl_s(self) -> float | None:
         """How long a stored cursor is good, where the connector says so."""
         return self._object.list.page.token_ttl_s
+
+    @property
+    def listed(self) -> ListSpec:
+        """How the object is declared to be read."""
+        return self._object.list
 
     def page_size(self, requested: int | None) -> int:
         """The page size to ask for: `requested` or the declared one, never above the declared maximum."""

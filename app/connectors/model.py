@@ -184,6 +184,26 @@ class SelectSpec:
 
 
 @dataclass(frozen=True)
+class DateFilter:
+    """How the vendor is asked for records by one of their dates; see `app.connectors.date_filters`."""
+
+    from_param: str = ""
+    to_param: str = ""
+    form: Literal["iso", "datetime", "date", "epoch", "epoch_ms"] = "iso"
+    is_from_exclusive: bool = False
+    is_to_exclusive: bool = False
+    margin_s: float = 0.0
+    most_slices: int = 1
+    """Into so many windows at most a range may be cut that are read side by side."""
+    shortest_s: float = 0.0
+
+    @property
+    def params(self) -> frozenset[str]:
+        """Every query parameter that a range sets."""
+        return frozenset({self.from_param, self.to_param} - {""})
+
+
+@dataclass(frozen=True)
 class ListSpec:
     """How to read all records of an object."""
 
@@ -198,6 +218,12 @@ class ListSpec:
     read_timeout_s: float = 120.0
     select: SelectSpec | None = None
     where: WhereSpec | None = None
+    dates: tuple[tuple[str, DateFilter], ...] = ()
+    """By the field's name in the records."""
+
+    def date_filter(self, field: str) -> DateFilter | None:
+        """How the vendor filters by that field; None where it cannot."""
+        return dict(self.dates).get(field)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from marshmallow import Schema, ValidationError, post_load, validates_schema
 from marshmallow.fields import Boolean, Dict, Field, Integer, List, Nested, Raw
 from marshmallow.validate import Length, Regexp
 
+from app.connectors.date_schema import DateSchema, doubled_params
 from app.connectors.fields import (
     Duration,
     HeaderName,
@@ -86,6 +87,7 @@ class ListSchema(StrictSchema):
     page = Nested(PageSchema, required=True)
     select = Nested(SelectSchema)
     where = Nested(WhereSchema)
+    dates = Dict(keys=Text(required=True, validate=Length(min=1)), values=Nested(DateSchema), load_default=dict)
 
     @validates_schema(pass_original=True)
     def _check(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> None:
@@ -95,9 +97,11 @@ class ListSchema(StrictSchema):
         if "total" in data and "total_header" in data:
             errors["total_header"] = ["is not accepted beside `total`"]
         errors |= _pointer_conflicts(data)
+        page: PageSpec = data["page"]
         if "where" in data:
-            page: PageSpec = data["page"]
             errors |= where_conflicts(data["where"], data["params"], {page.param, page.size_param})
+        if doubled := doubled_params(data["dates"], _set_elsewhere(data)):
+            errors["dates"] = [f"sets {', '.join(doubled)}, which `params`, `page`, `select` or `where` sets already"]
         if errors:
             raise ValidationError(errors)
 
@@ -107,6 +111,7 @@ class ListSchema(StrictSchema):
         total_is = data.pop("total_is")
         page: PageSpec = data["page"]
         data["page"] = PageSpec(**{**vars(page), "is_total_exact": total_is == "exact"})
+        data["dates"] = tuple(data["dates"].items())
         data["params"], data["headers"] = pairs(data["params"]), pairs(data["headers"])
         return data
 
@@ -324,6 +329,19 @@ def object_specs(objects: Mapping[str, Any], default_timeout_s: float | None) ->
         )
         for name, data in objects.items()
     )
+
+
+def _set_elsewhere(data: Mapping[str, Any]) -> set[str]:
+    """Query parameters of a list that are not those of its dates."""
+    page: PageSpec = data["page"]
+    select, where = data.get("select"), data.get("where")
+    return {
+        *data["params"],
+        page.param,
+        page.size_param,
+        *(where.params if where else ()),
+        *([select.param] if select else []),
+    }
 
 
 def _pointer_conflicts(data: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 from marshmallow import ValidationError
 
 from app.connectors.allowances import read_lowering
+from app.connectors.date_schema import doubled_params
 from app.connectors.fields import pairs
 from app.connectors.model import ANY_OBJECT, Connector, Params, SettingField
 from app.connectors.schema import SCHEMA, object_specs, setting_fields
@@ -185,9 +186,13 @@ def _problems(connector: Connector, document: Mapping[str, Any]) -> Iterator[Pro
                 )
             if not each.scope and not is_object_known:
                 yield Problem(pointer, str(each), f"is only known inside the object {ANY_OBJECT!r}")
+    shared = dict(connector.params)
     for kind in connector.objects:
-        if kind.list.where and where_conflicts(kind.list.where, dict(connector.params), ()):
+        if kind.list.where and where_conflicts(kind.list.where, shared, ()):
             yield Problem(f"/objects/{kind.name}/list/where", "", f"sets a parameter of `defaults`; {MERGE}")
+        if doubled := doubled_params(dict(kind.list.dates), shared):
+            at = f"/objects/{_escaped(kind.name)}/list/dates"
+            yield Problem(at, "", f"sets {', '.join(doubled)}, which `defaults` sets already")
     first = connector.base_url.parts[0] if connector.base_url.parts else ""
     if isinstance(first, str) and not first.startswith(("https://", "http://")):
         yield Problem(

@@ -22,9 +22,10 @@ Two ways in::
 The whole vocabulary (settings, habits, limits, faults) stands in tables that check, apply and explain it:
 ``GET /``, ``--help``, ``GET /_control/vocabulary`` and docs/sandbox.md show them.
 
-Modules: records (what), selection (which, in what order), odata_filter ($filter), kinds (page kinds), habits (how it
-always behaves), limits (rates), faults (when it fails), troubles (how it fails), auth, accounts (state, counters, log),
-settings, vocabulary (checks), pages (JSON, gzip), wire (HTTP/1.1), vendor, control, guide, server.
+Modules: records (what), selection (which, in what order), dates (of which range), odata_filter ($filter), kinds (page
+kinds), habits (how it always behaves), limits (rates), faults (when it fails), troubles (how it fails), auth, accounts
+(state, counters, log), settings, vocabulary (checks), pages (JSON, gzip), wire (HTTP/1.1), vendor, control, guide,
+server.
 """
 
 from app.sandbox.accounts import Account, LogEntry

@@ -19,6 +19,9 @@ _AUTH = """\
   Below /auth/basic, /auth/bearer, /auth/header and /auth/query each path accepts just that one.
   An account exists once it is named; each has its own data, settings, counters and log."""
 
+_DATES = """\
+  ?created_from=2024-01-31T08:30:00Z and created_to, both included; updated_from and, not included, updated_to"""
+
 _CONTROL = """\
   PUT    /_control/accounts/NAME          replace all settings: {"records": 250, "habits": {...}, "faults": [...]}
   PATCH  /_control/accounts/NAME          replace only the named ones
@@ -50,7 +53,7 @@ def guide(base_url: str) -> str:
         ("The Haulage sandbox: a vendor that behaves as badly as you ask it to.\n", curl_lines(base_url)),
         (
             "\nLists (all GET, all the same records; ?group=a and other fields filter, odata by $filter, too)",
-            _kinds(),
+            f"{_DATES}\n{_kinds()}",
         ),
         ("\nCredentials", _AUTH),
         ("\nControl (needs no credential)", _CONTROL),

@@ -107,14 +107,19 @@ def facts(n: int, seed: int) -> Facts:
 def comparable(n: int, seed: int) -> dict[str, int | str | bool | datetime]:
     """What an OData filter knows of record ``n``, as values that can be compared."""
     known = facts(n, seed)
-    created, updated = (datetime.fromtimestamp(second, UTC) for second in _moments(n))
+    created, updated = (datetime.fromtimestamp(second, UTC) for second in (created_s(n), updated_s(n)))
     flags = {"active": known.active == "true", "archived": known.archived == "true"}
     return {**known._asdict(), **flags, "id": n, "createdAt": created, "updatedAt": updated}
 
 
-def _moments(n: int) -> tuple[int, int]:
-    """When it was created and updated, in seconds since 1970."""
-    return _EPOCH_S + n * 60, _EPOCH_S + 86_400 + n // 5 * 300
+def created_s(n: int) -> int:
+    """When record ``n`` was created, in seconds since 1970."""
+    return _EPOCH_S + n * 60
+
+
+def updated_s(n: int) -> int:
+    """When record ``n`` was changed last, in seconds since 1970."""
+    return _EPOCH_S + 86_400 + n // 5 * 300
 
 
 def mix(n: int, seed: int) -> int:
@@ -131,12 +136,11 @@ def _write(n: int, shape: Shape) -> str:
         name = _STRANGE[n % len(_STRANGE)]
     date = _DATES[shape.dates]
     quote = '"' if shape.numbers == "strings" else ""
-    created, updated = _moments(n)
     padding = f',"padding":"{"x" * shape.pad_bytes}"' if shape.pad_bytes and n % shape.pad_every == 0 else ""
     return (
         f'{{"id":{quote}{n}{quote},"name":"{name}","email":"{email}","group":"{group}",'
         f'"active":{active},"archived":{archived},'
-        f'"createdAt":{date(created)},"updatedAt":{date(updated)},'
+        f'"createdAt":{date(created_s(n))},"updatedAt":{date(updated_s(n))},'
         f'"amount":{quote}{mixed % 9973}.{mixed // 7 % 10}0{quote},'
         f'"balance":{quote}{1 + mixed % 9}{mixed:020d}{n % 1_000_000_000:09d}{quote},'
         f'"score":{quote}{mixed % 10}.5E+{mixed // 11 % 10}{quote},'

@@ -1,10 +1,10 @@
 """Which records a request sees, in what order, and their joined bytes from a cache."""
 
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -41,6 +41,16 @@ def select(count: int, seed: int, filters: Filters, where: str = "", *, newest_f
     """
     ids: Sequence[int] = _matching(count, seed, filters, where) if filters or where else range(1, count + 1)
     return Selection(ids[::-1] if newest_first else ids, newest_first, (filters, where, newest_first))
+
+
+def within(selection: Selection, *, first: int, last: int) -> Selection:
+    """The records of the selection whose numbers are ``first`` to ``last``."""
+    ids = selection.ids
+    if selection.newest_first:
+        start, stop = bisect_left(ids, -last, key=lambda n: -n), bisect_right(ids, -first, key=lambda n: -n)
+    else:
+        start, stop = bisect_left(ids, first), bisect_right(ids, last)
+    return replace(selection, ids=ids[start:stop])
 
 
 EMPTY: Final = Selection(ids=(), newest_first=False, key=None)

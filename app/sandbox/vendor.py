@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from app.sandbox import auth
 from app.sandbox.accounts import Account, Accounts, Admission, LogEntry
+from app.sandbox.dates import in_range
 from app.sandbox.kinds import KINDS, Question, QuestionError
 from app.sandbox.limits import wait_header
 from app.sandbox.odata_filter import BadFilterError
@@ -163,9 +164,10 @@ def _selection(call: _Call, records: int, group: str | None) -> Selection:
     newest_first = settings.habits.order == "newest_first" and call.kind != "keyset"
     where = query.get("$filter", "") if call.kind in _FILTERED_KINDS else ""
     try:
-        return select(records, settings.plain.seed, tuple(sorted(wanted.items())), where, newest_first=newest_first)
+        found = select(records, settings.plain.seed, tuple(sorted(wanted.items())), where, newest_first=newest_first)
     except BadFilterError as problem:
         raise QuestionError(400, "bad_filter", str(problem)) from None
+    return in_range(found, query, records)
 
 
 def _origin(request: Request, peer: Peer) -> str:

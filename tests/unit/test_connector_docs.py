@@ -9,6 +9,7 @@ import pytest
 
 from app.cli import probe_connector
 from app.connectors.allowances import LOWERING
+from app.connectors.date_schema import DateSchema, SlicesSchema
 from app.connectors.fields import StrictSchema
 from app.connectors.limit_schema import BudgetHeadersSchema, LimitsSchema, QuotaSchema, WindowSchema
 from app.connectors.model import AuthKind, PageKind, WhereKind
@@ -45,6 +46,8 @@ def test_the_full_example_shows_every_section() -> None:
     [
         PageSchema,
         ListSchema,
+        DateSchema,
+        SlicesSchema,
         WhereSchema,
         WhereFieldSchema,
         LimitsSchema,
