@@ -13,21 +13,28 @@ _DUE = "next_run_at <= now() and (lease_expires_at is null or lease_expires_at <
 """And nobody holds it."""
 
 # Fair order: the k-th slice of every tenant before the (k+1)-th of any, running ones counted; within a tenant the same
-# over its instances. `fresh` keeps slices out that were hinted at a moment ago.
+# over its instances, and within an instance over its jobs, so that a job of many slices is no more than one. `fresh`
+# keeps slices out that were hinted at a moment ago.
 _IN_FAIR_ORDER = f"""
 with running as (
-  select organisation_id, instance_id, count(*) as n from slices where {_HELD}
-  group by organisation_id, instance_id
+  select organisation_id, instance_id, job_id, count(*) as n from slices where {_HELD}
+  group by organisation_id, instance_id, job_id
+), instances as (
+  select instance_id, sum(n) as n from running group by instance_id
 ), tenants as (
   select organisation_id, sum(n) as n from running group by organisation_id
 ), due as (
-  select id, organisation_id, instance_id, next_run_at from slices
+  select id, organisation_id, instance_id, job_id, next_run_at from slices
   where {_DUE}
     and (nudged_at is null or nudged_at <= now() - make_interval(secs => %(fresh)s))
-), by_instance as (
+), by_job as (
   select due.*, coalesce(running.n, 0)
-    + row_number() over (partition by due.instance_id order by due.next_run_at, due.id) as instance_rank
-  from due left join running using (organisation_id, instance_id)
+    + row_number() over (partition by due.job_id order by due.next_run_at, due.id) as job_rank
+  from due left join running on running.job_id = due.job_id
+), by_instance as (
+  select by_job.*, coalesce(instances.n, 0)
+    + row_number() over (partition by instance_id order by job_rank, next_run_at, id) as instance_rank
+  from by_job left join instances using (instance_id)
 ), by_tenant as (
   select by_instance.*, coalesce(tenants.n, 0)
     + row_number() over (partition by organisation_id order by instance_rank, next_run_at, id) as tenant_rank
@@ -126,12 +133,20 @@ class Waiting:
 
 
 def find_waiting(conn: Connection, job_id: int) -> Waiting | None:
-    """Why and until when the job's slice waits; None when it does not."""
+    """Why and until when the job waits; None when it does not.
+
+    Of a job in slices that of the slice which goes on first, with how many of those that are left wait, if not all do.
+    """
     row = conn.execute(
-        "select wait_reason, next_run_at, try_count, last_error from slices where job_id = %s"
+        "select wait_reason, next_run_at, try_count, last_error, count(*) over () as waiting_count,"
+        " (select count(*) from slices as open where open.job_id = slices.job_id and open.next_run_at is not null)"
+        " as open_count from slices where job_id = %s"
         " and next_run_at > now() and lease_expires_at is null order by next_run_at limit 1",
         (job_id,),
     ).fetchone()
     if row is None:
         return None
-    return Waiting(row["wait_reason"], row["next_run_at"], row["try_count"], row["last_error"])
+    reason, waiting, left = row["wait_reason"], row["waiting_count"], row["open_count"]
+    if waiting < left:
+        reason = f"{waiting} of {left} slices: {reason or 'asked to'}"
+    return Waiting(reason, row["next_run_at"], row["try_count"], row["last_error"])
