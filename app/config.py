@@ -73,6 +73,13 @@ class Settings:
         default=4,
         low=1,
     )
+    slices: int = _setting(
+        "HAULAGE_SLICES",
+        "Windows of time that a job with from and to is cut into, each fetched on its own, where the connector allows "
+        "it; 1: none",
+        default=8,
+        low=1,
+    )
     retry_tries: int = _setting(
         "HAULAGE_RETRY_TRIES", "Failed tries at one position before the job aborts", default=15, low=1
     )

@@ -186,6 +186,16 @@ def _problems(connector: Connector, document: Mapping[str, Any]) -> Iterator[Pro
                 )
             if not each.scope and not is_object_known:
                 yield Problem(pointer, str(each), f"is only known inside the object {ANY_OBJECT!r}")
+    yield from _doubled(connector)
+    first = connector.base_url.parts[0] if connector.base_url.parts else ""
+    if isinstance(first, str) and not first.startswith(("https://", "http://")):
+        yield Problem(
+            "/base_url", _shown(document["base_url"]), "accepted: begins with https:// or a config placeholder"
+        )
+
+
+def _doubled(connector: Connector) -> Iterator[Problem]:
+    """Parameters of `defaults` that a condition or a range would set, too."""
     shared = dict(connector.params)
     for kind in connector.objects:
         if kind.list.where and where_conflicts(kind.list.where, shared, ()):
@@ -193,11 +203,6 @@ def _problems(connector: Connector, document: Mapping[str, Any]) -> Iterator[Pro
         if doubled := doubled_params(dict(kind.list.dates), shared):
             at = f"/objects/{_escaped(kind.name)}/list/dates"
             yield Problem(at, "", f"sets {', '.join(doubled)}, which `defaults` sets already")
-    first = connector.base_url.parts[0] if connector.base_url.parts else ""
-    if isinstance(first, str) and not first.startswith(("https://", "http://")):
-        yield Problem(
-            "/base_url", _shown(document["base_url"]), "accepted: begins with https:// or a config placeholder"
-        )
 
 
 def _templates(connector: Connector) -> Iterator[tuple[str, Template, bool]]:

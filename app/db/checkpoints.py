@@ -25,16 +25,18 @@ class Progress:
     vendor_total: int | None
     filtered_count: int = 0
     undated_count: int = 0
+    stray_count: int = 0
 
 
 _ADVANCE = f"""
 with moved as (
   update slices set cursor = %(cursor)s, page_size = %(page_size)s, skip = %(skip)s, exhausted = %(exhausted)s,
     sequence = sequence + %(segment_count)s, checkpoint = checkpoint + 1, try_count = 0, crash_count = 0,
+    vendor_total = coalesce(%(vendor_total)s, vendor_total), stray_count = stray_count + %(strays)s,
     last_error = null, calls_held = greatest(0, calls_held - %(made)s) + %(wanted)s,
     lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s)
   where id = %(slice)s and claim = %(claim)s and checkpoint = %(checkpoint)s and lease_expires_at is not null
-  returning job_id, run_number, number
+  returning job_id, run_number, number, end_ns
 ), stored as (
   insert into segments (job_id, run_number, slice_number, sequence, claim, object_key, encoding, record_count,
     plain_bytes, stored_bytes, crc32, flush_points, columns)
@@ -48,7 +50,7 @@ with moved as (
 ), job as (
   update jobs set record_count = jobs.record_count + %(records)s, page_count = page_count + %(pages)s,
     call_count = call_count + %(made)s, plain_bytes = plain_bytes + %(plain_bytes)s,
-    vendor_total = coalesce(%(vendor_total)s, vendor_total),
+    vendor_total = case when moved.end_ns is null then coalesce(%(vendor_total)s, vendor_total) else vendor_total end,
     filtered_count = filtered_count + %(filtered)s, undated_count = undated_count + %(undated)s,
     status = case when status in ('CREATED', 'STARTED') then 'RUNNING' else status end
   from moved where jobs.id = moved.job_id returning jobs.status
@@ -93,6 +95,7 @@ def advance(
             "vendor_total": progress.vendor_total,
             "filtered": progress.filtered_count,
             "undated": progress.undated_count,
+            "strays": progress.stray_count,
         },
     ).fetchone()
     return None if row is None else standing_from(row)

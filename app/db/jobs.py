@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from app.db.job_conditions import JobFilter
 from app.db.pool import Connection, Row, as_json
 from app.domain.criteria import Engine
 from app.domain.jobs import FileFormat, JobStatus, StopReason
+from app.domain.slicing import Span
 from app.errors import NotFoundError
 
 
@@ -50,6 +52,8 @@ class Job:
     vendor_total: int | None
     filtered_count: int
     undated_count: int
+    slice_count: int
+    asked_of_vendor: list[str]
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -97,27 +101,48 @@ class NewJob:
     page_size: int
     engine: Engine = "V3"
     pushed: dict[str, Any] | None = None
+    asked_of_vendor: tuple[str, ...] = ()
 
 
 _INSERT = """
 with job as (
   insert into jobs (id, organisation_id, user_id, instance_id, connector_id, connector_revision_id, object_name,
-    file_format, criteria, notification_url, engine, pushed)
+    file_format, criteria, notification_url, engine, pushed, slice_count, asked_of_vendor)
   values (%(id)s, %(organisation_id)s, %(user_id)s, %(instance_id)s, %(connector_id)s, %(connector_revision_id)s,
-    %(object_name)s, %(file_format)s, %(criteria)s, %(notification_url)s, %(engine)s, %(pushed)s)
+    %(object_name)s, %(file_format)s, %(criteria)s, %(notification_url)s, %(engine)s, %(pushed)s, %(slice_count)s,
+    %(asked_of_vendor)s)
   returning id, organisation_id, instance_id
 ), run as (
   insert into runs (job_id, number, api_limit, record_limit) select id, 1, %(api_limit)s, %(record_limit)s from job
 )
+"""
+_ONE_SLICE = """
 insert into slices (job_id, run_number, organisation_id, instance_id, page_size, next_run_at)
 select id, 1, organisation_id, instance_id, %(page_size)s, now() from job
 """
+_SLICE_EACH = """
+insert into slices (job_id, run_number, number, organisation_id, instance_id, page_size, start_ns, end_ns, next_run_at)
+select id, 1, number, organisation_id, instance_id, %(page_size)s, start_ns, end_ns, now()
+from job, unnest(%(starts)s::bigint[], %(ends)s::bigint[]) with ordinality as span (start_ns, end_ns, number)
+"""
 
 
-def insert(conn: Connection, new: NewJob) -> None:
-    """Store a job in state CREATED with its first run and slice, due at once, in one statement."""
+def insert(conn: Connection, new: NewJob, spans: Sequence[Span] = ()) -> None:
+    """Store a job in state CREATED with its first run and a slice for each span, due at once, in one statement.
+
+    Without spans it has one slice for everything.
+    """
     values = {spec.name: getattr(new, spec.name) for spec in fields(new)}
-    conn.execute(_INSERT, values | {"criteria": as_json(new.criteria), "pushed": new.pushed and as_json(new.pushed)})
+    values |= {
+        "criteria": as_json(new.criteria),
+        "pushed": new.pushed and as_json(new.pushed),
+        "asked_of_vendor": list(new.asked_of_vendor),
+    }
+    if not spans:
+        conn.execute(_INSERT + _ONE_SLICE, values | {"slice_count": 1})
+        return
+    ends = {"starts": [each.start_ns for each in spans], "ends": [each.end_ns for each in spans]}
+    conn.execute(_INSERT + _SLICE_EACH, values | ends | {"slice_count": len(spans)})
 
 
 def get(conn: Connection, organisation_id: int, instance_id: int | None, job_id: int, *, lock: bool = False) -> Job:
@@ -142,6 +167,13 @@ def get_for_worker(conn: Connection, job_id: int, *, lock: bool = False) -> Job:
     if row is None:
         raise NotFoundError(f"There is no bulk job {job_id}.")
     return Job.from_row(row)
+
+
+def lock_status(conn: Connection, job_id: int) -> JobStatus:
+    """Lock the job's row alone, behind the one slice that the caller works on, as checkpoints do. Its status."""
+    row = conn.execute("select status from jobs where id = %s for update", (job_id,)).fetchone()
+    assert row is not None
+    return JobStatus(row["status"])
 
 
 def _lock_slices(conn: Connection, job_id: int) -> None:
@@ -251,6 +283,22 @@ def finish(conn: Connection, job_id: int, ending: Ending, *, retention_s: float)
             retention_s,
             job_id,
         ),
+    ).fetchone()
+    assert row is not None
+    return Job.from_row(row)
+
+
+def add_up_totals(conn: Connection, job_id: int) -> Job:
+    """The vendor's total of a job in slices: of all windows, less what came for two of them; None if one has none.
+
+    Of a slice that went on in a later run the newest row counts.
+    """
+    row = conn.execute(
+        "with newest as (select distinct on (number) vendor_total - stray_count as own from slices"
+        " where job_id = %(job)s order by number, run_number desc)"
+        " update jobs set vendor_total = (select case when bool_and(own is not null) then sum(own) end from newest)"
+        " where id = %(job)s returning *",
+        {"job": job_id},
     ).fetchone()
     assert row is not None
     return Job.from_row(row)

@@ -11,6 +11,7 @@ from typing import Any
 from app.db import notices
 from app.db.pool import Connection, Row, as_json
 from app.domain.jobs import JobStatus
+from app.domain.slicing import Span
 
 
 @dataclass(frozen=True)
@@ -38,29 +39,28 @@ class Claim:
     try_count: int
     crash_count: int
     job_status: JobStatus
+    span: Span | None = None
+    """The window of time that the slice fetches; None: the job has one slice, and that has no window of its own."""
 
 
-def insert(
-    conn: Connection, job_id: int, run_number: int, *, organisation_id: int, instance_id: int, position: Position
-) -> int:
-    """A slice of a further run, due at once. The sweeper is told when the transaction commits."""
-    row = conn.execute(
-        "insert into slices (job_id, run_number, organisation_id, instance_id, cursor, page_size, skip, exhausted,"
-        " next_run_at) values (%s, %s, %s, %s, %s, %s, %s, %s, now()) returning id",
-        (
-            job_id,
-            run_number,
-            organisation_id,
-            instance_id,
-            as_json(position.cursor),
-            position.page_size,
-            position.skip,
-            position.exhausted,
-        ),
-    ).fetchone()
-    assert row is not None
+_REOPEN = """
+insert into slices (job_id, run_number, number, organisation_id, instance_id, cursor, page_size, skip, exhausted,
+  start_ns, end_ns, vendor_total, stray_count, next_run_at)
+select job_id, %(run)s, number, organisation_id, instance_id, cursor, page_size, skip, exhausted,
+  start_ns, end_ns, vendor_total, stray_count, now()
+from slices as last where job_id = %(job)s and run_number = %(run)s - 1
+  and (not exhausted or not exists (select 1 from slices as other
+    where other.job_id = last.job_id and other.run_number = last.run_number and not other.exhausted))
+"""
+
+
+def reopen(conn: Connection, job_id: int, run_number: int) -> None:
+    """Slices of a further run, due at once, where those of the run before it stand; the sweeper is told at the COMMIT.
+
+    Those that have reached their end are left out, unless all have.
+    """
+    conn.execute(_REOPEN, {"job": job_id, "run": run_number})
     notices.notify(conn)
-    return int(row["id"])
 
 
 _CLAIM = """
@@ -109,6 +109,7 @@ def _claim_from(row: Row) -> Claim:
         try_count=row["try_count"],
         crash_count=row["crash_count"],
         job_status=JobStatus(row["job_status"]),
+        span=None if row["end_ns"] is None else Span(row["start_ns"], row["end_ns"]),
     )
 
 
@@ -264,11 +265,18 @@ def is_any_held(conn: Connection, job_id: int) -> bool:
     return any(row["held"] for row in rows)
 
 
-def last_position(conn: Connection, job_id: int) -> Position:
-    """Where the newest run of the job stands."""
-    row = conn.execute(
-        "select cursor, page_size, skip, exhausted from slices where job_id = %s order by run_number desc limit 1",
-        (job_id,),
-    ).fetchone()
-    assert row is not None
-    return _position_from(row)
+_LEAVE = """
+update slices set lease_expires_at = null, worker_id = null, next_run_at = null, nudged_at = null, wait_reason = null
+where id = %(slice)s and exists (select 1 from slices as other where other.job_id = slices.job_id
+  and other.run_number = slices.run_number and other.id <> slices.id and other.next_run_at is not null
+  and (not %(held)s or other.lease_expires_at > clock_timestamp()))
+returning id
+"""
+
+
+def leave(conn: Connection, slice_id: int, *, to_holders: bool) -> bool:
+    """Nothing is left to do on the slice while others of its run go on; False where none does, and it stays held.
+
+    `to_holders`: only those count that somebody holds. Inside a transaction that holds the slice and its job's row.
+    """
+    return conn.execute(_LEAVE, {"slice": slice_id, "held": to_holders}).fetchone() is not None

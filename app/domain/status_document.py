@@ -82,6 +82,10 @@ class JobFacts(ListedFacts, Protocol):
     @property
     def undated_count(self) -> int: ...
     @property
+    def slice_count(self) -> int: ...
+    @property
+    def asked_of_vendor(self) -> list[str]: ...
+    @property
     def started_at(self) -> datetime | None: ...
 
 
@@ -156,6 +160,8 @@ def evidence_line(job: JobFacts) -> str:
     parts.append(_comparison(job))
     parts += _left_out(job)
     parts += _told(job)
+    if job.slice_count > 1:
+        parts.append(f"read in {job.slice_count} slices of {job.criteria.get('filterDateField')}")
     if job.criteria.get("query"):
         parts.append(f"filtered at the vendor by {', '.join(sorted(job.criteria['query']))}")
     if job.stop_reason is not None:
@@ -173,6 +179,8 @@ def _left_out(job: JobFacts) -> list[str]:
     """What was filtered, and by whom."""
     named = [name for name in ("from", "to", "where") if name in job.criteria]
     parts = [f"{job.filtered_count} more left out by {', '.join(named)}"] if named else []
+    if job.asked_of_vendor:
+        parts.append(f"{', '.join(job.asked_of_vendor)} asked of the vendor as well")
     if job.undated_count:
         parts.append(f"{job.undated_count} LEFT OUT SINCE {job.criteria.get('filterDateField')} HOLDS NO DATE")
     return parts

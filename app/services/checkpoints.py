@@ -32,6 +32,7 @@ class _Next:
     vendor_total: int | None
     filtered_count: int
     undated_count: int
+    stray_count: int
 
 
 class Checkpoints:
@@ -60,7 +61,7 @@ class Checkpoints:
         self._every_s = every_s
         self._lease_s = lease_s
         self._sequence = claim.sequence
-        self._page_count = self._filtered_count = self._undated_count = 0
+        self._page_count = self._filtered_count = self._undated_count = self._stray_count = 0
         self._next: _Next | None = None
         self._next_at = time.monotonic() + min(FIRST_AFTER_S, every_s)
         self.committed = claim.position
@@ -79,6 +80,8 @@ class Checkpoints:
         self._page_count += 1
         self._filtered_count += selected.filtered
         self._undated_count += selected.undated
+        left_out = selected.filtered + selected.undated
+        self._stray_count += selected.consumed - len(selected.records) - left_out
         self.position = position
 
     def keep_up(self) -> None:
@@ -116,12 +119,13 @@ class Checkpoints:
             self.vendor_total,
             self._filtered_count,
             self._undated_count,
+            self._stray_count,
         )
         self._forget()
         self._next_at = time.monotonic() + self._every_s
 
     def _forget(self) -> None:
-        self._page_count = self._filtered_count = self._undated_count = 0
+        self._page_count = self._filtered_count = self._undated_count = self._stray_count = 0
 
     def _settle(self, following: _Next) -> None:
         segments = following.sealed.segments()
@@ -136,6 +140,7 @@ class Checkpoints:
             vendor_total=following.vendor_total,
             filtered_count=following.filtered_count,
             undated_count=following.undated_count,
+            stray_count=following.stray_count,
         )
         self._advance(progress)
         self._lease.checkpoint += 1

@@ -41,17 +41,9 @@ def restart(ctx: Context, caller: Caller, job_id: int) -> Job:
         job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id, lock=True)
         _check_restart(job)
         criteria = DownloadCriteria.from_echo(job.criteria)
-        position = slices.last_position(conn, job_id)
         run_number = jobs.reopen(conn, job_id)
         runs.insert(conn, job_id, run_number, api_limit=criteria.api_limit, record_limit=criteria.limit)
-        slices.insert(
-            conn,
-            job_id,
-            run_number,
-            organisation_id=job.organisation_id,
-            instance_id=job.instance_id,
-            position=position,
-        )
+        slices.reopen(conn, job_id, run_number)
         return jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
 
 

@@ -35,7 +35,7 @@ from app.services.calls import CallBudget
 from app.services.checkpoints import Checkpoints
 from app.services.context import Context
 from app.services.fetching import Fetching
-from app.services.finish import BY_THE_USER, finish_run
+from app.services.finish import BY_THE_USER, finish_run, leave_run
 from app.services.lease import Lease, claim_slice
 from app.services.output import Output
 from app.services.plan import InstanceGoneError, Plan, load_plan
@@ -391,4 +391,11 @@ class Leg:
                 slices.settle_calls(conn, self._claim.slice_id, made=self._calls.made, unused=self._calls.held)
                 return finish_run(self._ctx, conn, job.id, status, reason, detail).status
 
+        if self._claim.span is not None and self._lease.persist(self._leave(reason)):
+            log.info("slice.ended", stop_reason=reason.value)
+            return
         log.info("job.ended", status=self._lease.persist(end).value, stop_reason=reason.value)
+
+    def _leave(self, reason: StopReason) -> Callable[[Connection], bool]:
+        made, unused = self._calls.made, self._calls.held
+        return lambda conn: leave_run(conn, self._claim, reason, made=made, unused=unused)

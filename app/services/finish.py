@@ -7,9 +7,11 @@ import msgspec
 from app.db import deliveries, jobs, notices, runs, slices
 from app.db.jobs import Ending, Job
 from app.db.pool import Connection
+from app.db.slices import Claim
 from app.domain.deliveries import event_id
 from app.domain.jobs import JobStatus, StopReason
 from app.domain.status_document import seen_count, status_document
+from app.errors import LostClaimError
 from app.services.context import Context
 
 BY_THE_USER = (JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user.")
@@ -26,6 +28,10 @@ def finish_run(ctx: Context, conn: Connection, job_id: int, status: JobStatus, r
     if job.status is JobStatus.CANCELLATION_PENDING:
         status, reason, detail = BY_THE_USER
     exhausted = slices.close_run(conn, job_id, job.run_number)
+    if job.slice_count > 1:
+        job = jobs.add_up_totals(conn, job_id)
+        if not exhausted:  # holders of other slices are fenced, and may be writing an object at this moment
+            jobs.schedule_orphan_sweep(conn, job_id, in_s=2 * ctx.settings.lease_s)
     runs.finish(conn, job_id, job.run_number, status, reason)
     ending = Ending(
         status=status,
@@ -37,6 +43,24 @@ def finish_run(ctx: Context, conn: Connection, job_id: int, status: JobStatus, r
     ended = jobs.finish(conn, job_id, ending, retention_s=ctx.settings.retention_s)
     _owe_callback(ctx, conn, ended)
     return ended
+
+
+def leave_run(conn: Connection, claim: Claim, reason: StopReason, *, made: int, unused: int) -> bool:
+    """End one slice while others of its run go on; the last of them ends the run. False where it has to be this one.
+
+    The calls are the holder's last report. Whoever leaves holds the job's row, so that of two that end at the same time
+    one is the last; not the other slices' rows, which would hide them from those who claim. Raises LostClaimError.
+    """
+    with conn.transaction():
+        if not slices.is_held_by(conn, claim.slice_id, claim.number):
+            raise LostClaimError("The run has ended already, or somebody else holds the slice.")
+        is_cancelled = jobs.lock_status(conn, claim.job_id) is JobStatus.CANCELLATION_PENDING
+        if reason is not StopReason.EXHAUSTED and not is_cancelled:
+            return False
+        if not slices.leave(conn, claim.slice_id, to_holders=is_cancelled):
+            return False
+        slices.settle_calls(conn, claim.slice_id, made=made, unused=unused)
+        return True
 
 
 def _message(job: Job, status: JobStatus, reason: StopReason, detail: str) -> str:

@@ -14,10 +14,12 @@ from app.db.runs import Run
 from app.db.slices import Claim
 from app.domain.criteria import DownloadCriteria
 from app.domain.selection import Record, Selected, Selection
+from app.domain.slicing import SliceSelection
 from app.errors import HaulageError
 from app.services.context import Context
 from app.services.elements import pinned_connector
-from app.services.selecting import needed_fields, selection_of
+from app.services.selecting import needed_fields
+from app.services.slicing import query_of, slice_selection
 from app.services.vendor_budget import VendorBudget
 
 
@@ -35,7 +37,7 @@ class Plan:
     client: VendorClient
     budget: VendorBudget
     """What the client sends through."""
-    selection: Selection | None = None
+    selection: Selection | SliceSelection | None = None
     """What is done to records; None where they stay as they are."""
 
     def select(self, records: Sequence[Record], room: int | None) -> Selected:
@@ -60,8 +62,8 @@ def load_plan(ctx: Context, conn: Connection, claim: Claim) -> Plan:
     client = _client(ctx, conn, found, budget)
     criteria = DownloadCriteria.from_echo(found.job.criteria)
     told = found.job.pushed["params"] if found.job.pushed else {}
-    query = client.field_params(needed_fields(criteria)) | told | criteria.query
-    return Plan(found.job, found.run, query, client, budget, selection_of(criteria))
+    query = client.field_params(needed_fields(criteria)) | told | query_of(client.listed, criteria, claim.span)
+    return Plan(found.job, found.run, query, client, budget, slice_selection(criteria, claim.span))
 
 
 def _client(ctx: Context, conn: Connection, found: Footing, budget: VendorBudget) -> VendorClient:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from app.domain.criteria import DownloadCriteria
 from app.domain.ocnql import Condition, OcnqlError, fields_of, parse_condition
-from app.domain.selection import InvalidWindowError, Selection, window_of
+from app.domain.selection import InvalidWindowError, Selection, Window, window_of
 from app.errors import InvalidInputError
 
 
-def selection_of(criteria: DownloadCriteria) -> Selection | None:
-    """None where records stay as they are. Raises InvalidInputError that names the criterion."""
+def window_asked(criteria: DownloadCriteria) -> Window | None:
+    """The range of dates; None without one. Raises InvalidInputError that names the criterion."""
     try:
-        window = window_of(criteria.filter_date_field, criteria.date_from, criteria.date_to)
+        return window_of(criteria.filter_date_field, criteria.date_from, criteria.date_to)
     except InvalidWindowError as error:
         raise InvalidInputError(error.message, field=f"/{error.field}") from None
+
+
+def selection_of(criteria: DownloadCriteria, window: Window | None = None) -> Selection | None:
+    """None where records stay as they are. `window`: in the place of that of the criteria.
+
+    Raises InvalidInputError that names the criterion.
+    """
+    window = window or window_asked(criteria)
     condition = condition_of(criteria)
     selection = Selection(criteria.select_fields, drop_nulls=criteria.filter_nulls, window=window, condition=condition)
     return None if selection.changes_nothing else selection

@@ -21,6 +21,7 @@ from app.services.elements import pinned_connector
 from app.services.pushing import pushed_of
 from app.services.querying import with_date_field
 from app.services.selecting import selection_of
+from app.services.slicing import asked_of_vendor, spans_of
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,9 @@ def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCri
         page_size=planned_page_size(wanted, criteria.page_size, default=ctx.settings.page_size),
         engine=engine,
         pushed=pushed_of(wanted, criteria, engine),
+        asked_of_vendor=asked_of_vendor(wanted.list, criteria),
     )
-    jobs.insert(conn, new)
+    jobs.insert(conn, new, spans_of(wanted.list, criteria, most=ctx.settings.slices, now=ctx.now()))
     return Submission(new.id, instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)
 
 

@@ -43,6 +43,8 @@ def job(**changes: Any) -> Job:
         "vendor_total": 100,
         "filtered_count": 0,
         "undated_count": 0,
+        "slice_count": 1,
+        "asked_of_vendor": [],
         "created_at": START,
         "started_at": START + timedelta(seconds=1),
         "finished_at": START + timedelta(seconds=47.1),
