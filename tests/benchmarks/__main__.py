@@ -16,6 +16,7 @@ from tests.benchmarks import (
     pools,
     results,
     serving,
+    slices,
     soak,
     speed,
 )
@@ -28,13 +29,14 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "durability": durability.run,
     "serving": serving.run,
     "overlap": overlap.run,
+    "slices": slices.run,
     "many": many_jobs.run,
     "pools": pools.run,
     "api": api_load.run,
     "memory": memory.run,
     "soak": soak.run,
 }
-_DEFAULT = ("speed", "durability", "serving", "overlap", "many", "pools", "api", "memory")
+_DEFAULT = ("speed", "durability", "serving", "overlap", "slices", "many", "pools", "api", "memory")
 """All but the soak, which takes half an hour."""
 
 

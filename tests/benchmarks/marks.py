@@ -1,6 +1,7 @@
 """What every measure must reach: the one table of marks, and the judgement.
 
-Rows 1 to 14 are those of the performance targets; `api`, `many` and `soak` are the load figures of issue 3.
+Rows 1 to 14 are those of the performance targets; `api`, `many` and `soak` are the load figures of issue 3, `slices`
+that of issue 4.
 """
 
 import statistics
@@ -71,6 +72,8 @@ MARKS: tuple[Mark, ...] = (
     Mark("5", "slow50.rate", "50 ms latency, sequential: records/s, x limit loop", "higher", 0.97, 1.0),
     Mark("6", "overlap.ahead4", "50 ms latency, numbered pages, 4 ahead: x limit loop", "higher", 3.3, 3.8),
     Mark("6", "overlap.ahead8", "the same, 8 ahead", "higher", 6, 7),
+    Mark("slices", "slices.two", "one sliced job, 100 ms: 2 worker processes of one slot, x 1", "higher", 1.9, None),
+    Mark("slices", "slices.four", "the same, 4 processes", "higher", 3.6, None),
     Mark("7", "jobs100.rate", "100 jobs at 50 ms, one worker process", "higher", 80_000, 140_000, "records/s"),
     Mark("7", "jobs100.rss", "the same, peak RSS of that process", "lower", 250, 220, "MB"),
     Mark("8", "page200.rss", "peak RSS of our largest process, 200 a page", "lower", 95, 80, "MB"),

@@ -172,11 +172,12 @@ class ProductUnderTest:
             self._instances[base_url] = f"{self.authorization}, Element {token}"
         return self._instances[base_url]
 
-    def warm_up(self, base_url: str, page_size: int) -> None:
+    def warm_up(self, base_url: str, page_size: int, **criteria: Any) -> None:
         """A few pages, where this worker process has seen none of that vendor: connections and imports are start-up."""
         workers = {worker.pid for worker in self.workers}
         if not workers <= self._warm.get(base_url, set()):
-            self.wait_for([self.submit(base_url, pageSize=page_size, limit=20 * page_size)])
+            few = {**criteria, "pageSize": page_size, "limit": 20 * page_size}
+            self.wait_for([self.submit(base_url, **few) for _ in self.workers])
             self._warm[base_url] = workers
 
     def submit(self, base_url: str, **criteria: Any) -> int:

@@ -123,13 +123,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def product(
-    under_test: ProductUnderTest, variant: str = "default", *, name: str = "haulage", **criteria: Any
+    under_test: ProductUnderTest, variant: str = "default", *, name: str = "haulage", workers: int = 1, **criteria: Any
 ) -> Contender:
     """The whole product: from the submission over HTTP to COMPLETED; then its file is fetched and checked."""
 
     def once(lap: Lap) -> Run:
-        under_test.use_worker(variant)
-        under_test.warm_up(lap.url, lap.size)
+        under_test.use_worker(variant, count=workers)
+        under_test.warm_up(lap.url, lap.size, **criteria)
         before = under_test.cpu_s()
         with processes.PeakMemory(under_test.our_roots) as memory:
             started = time.perf_counter()

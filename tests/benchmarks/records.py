@@ -3,17 +3,24 @@
 pages/SIZE/pN.json           cursor pages: `results` and the token of the next page
 pages/SIZE/COUNT/pN.json     the last page of a set of COUNT records, without a next one
 numbered/SIZE/COUNT/N.json   page-number pages, with `total`
+windows/SIZE/COUNT/DATE/pN.json   cursor pages of one window of a range of dates, by its first moment
 """
 
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 
 FORMAT = "1"
 """Change it with any byte of the pages: kept ones are then made anew."""
 
+RANGE = (datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 3, 22, tzinfo=UTC))
+"""80 days, in which the records of `make_windows` were changed."""
+
+_UPDATED = re.compile(rb'"updatedAt":"[^"]*"')
 _TOWNS = (("Aarhus", "DK"), ("Basel", "CH"), ("Cork", "IE"), ("Delft", "NL"), ("Essen", "DE"), ("Faro", "PT"))
 _STAGES = ("subscriber", "lead", "opportunity", "customer", "evangelist")
 _WORDS = ("freight", "invoice", "renewal", "pallet", "broker", "customs", "harbour", "ledger", "quota", "transit")
@@ -74,6 +81,17 @@ class Pages:
         for number in range(1, count // size + 2):
             _write(folder / f"{number}.json", partial(_numbered_page, number, size, count), is_packed=False)
 
+    def make_windows(self, count: int, size: int, window_count: int) -> None:
+        """Cursor pages of a list that is cut into equal windows of `RANGE`; updatedAt rises evenly with the id."""
+        pages = count // size // window_count
+        for window in range(window_count):
+            began = RANGE[0] + (RANGE[1] - RANGE[0]) * window / window_count
+            folder = self.folder / "windows" / str(size) / str(count) / f"{began:%Y-%m-%dT%H:%M:%SZ}"
+            for page in range(1, pages + 1):
+                first = (window * pages + page - 1) * size + 1
+                make = partial(_window_page, range(first, first + size), count, page, is_last=page == pages)
+                _write(folder / f"p{page}.json", make, is_packed=False)
+
 
 def _write(path: Path, make: Callable[[], bytes], is_packed: bool) -> None:
     wanted = [path, path.with_name(f"{path.name}.gz")] if is_packed else [path]
@@ -104,6 +122,17 @@ def _records(page: int, size: int) -> Iterator[bytes]:
 def _cursor_page(page: int, size: int, *, is_last: bool) -> bytes:
     paging = b"{}" if is_last else b'{"next":{"after":"p%d"}}' % (page + 1)
     return b'{"results":[' + b",".join(_records(page, size)) + b'],"paging":' + paging + b"}"
+
+
+def _window_page(numbers: range, count: int, page: int, *, is_last: bool) -> bytes:
+    paging = b"{}" if is_last else b'{"next":{"after":"p%d"}}' % (page + 1)
+    return b'{"results":[' + b",".join(_dated(each, count) for each in numbers) + b'],"paging":' + paging + b"}"
+
+
+def _dated(number: int, count: int) -> bytes:
+    """The record with its date moved to where its number stands in `RANGE`."""
+    at = RANGE[0] + (RANGE[1] - RANGE[0]) * (number - 1) / count
+    return _UPDATED.sub(f'"updatedAt":"{at:%Y-%m-%dT%H:%M:%S}.000Z"'.encode(), record(number))
 
 
 def _numbered_page(page: int, size: int, count: int) -> bytes:
