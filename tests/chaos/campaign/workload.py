@@ -1,4 +1,5 @@
-"""Customers who keep so many jobs running: every page kind, half with an apiLimit, all with callbacks."""
+"""Customers who keep so many jobs running: every page kind, half with an apiLimit, a quarter in slices, all with
+callbacks."""
 
 import random
 import threading
@@ -16,6 +17,8 @@ from tests.fixtures.vendor import KINDS
 from tests.fixtures.waiting import wait_until
 
 _LOOK_S = 0.1
+_IN_SLICES = {"from": "2024-01-01", "to": "2024-01-02", "filterDateField": "createdAt"}
+"""A range that every record of every shape lies in."""
 
 MakeFaults = Callable[[random.Random], list[dict[str, Any]]]
 
@@ -94,7 +97,9 @@ class Workload:
                 "habits": {"text": "strange"} if dice.random() < 0.3 else {},
                 "faults": self._shape.make_faults(dice),
             }
-            limit = {"apiLimit": dice.choice((pages // 3, pages // 2, 2 * pages))} if number % 2 else {}
+            limit: dict[str, Any] = {"apiLimit": dice.choice((pages // 3, pages // 2, 2 * pages))} if number % 2 else {}
+            if number % 4 == 0:
+                limit = _IN_SLICES
             return {
                 "object_name": self._kinds.pop(),
                 "account": account,
