@@ -12,7 +12,7 @@ import pytest
 
 from app.db import queue, slices
 from app.db.jobs import Job
-from app.domain.jobs import JobStatus, StopReason
+from app.domain.jobs import FileFormat, JobStatus, StopReason
 from app.domain.status_document import evidence_line
 from app.errors import DatabaseUnavailableError
 from app.http_client import Beat, Request, Response
@@ -205,6 +205,17 @@ def test_a_vendor_that_ignores_the_range_costs_calls_and_nothing_else(engine: En
     assert job.filtered_count == 19
     assert job.vendor_total == 91
     assert "differs" not in evidence_line(job)
+
+
+def test_a_csv_has_the_columns_of_every_slice(engine: Engine) -> None:
+    records = [{**each, f"day{each['id'] // 24}": 1} for each in made(72)]
+    serve(engine, records)
+    job_id = engine.submit(**RANGE, file_format=FileFormat.CSV)
+    for slice_id in reversed(open_slices(engine, job_id)):
+        leg(engine, slice_id)
+    assert_whole(engine, job_id, records)
+    columns = {name for segment in engine.segments(job_id) for name in segment.columns}
+    assert columns == {"id", "at", "day0", "day1", "day2"}
 
 
 # Crashes -------------------------------------------------------------------------------------------------------------
