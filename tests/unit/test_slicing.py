@@ -215,7 +215,7 @@ class TestTheDeclaration:
             ("{at: {from: a, to: b, slices: {at_most: 1}}}", "/dates/at/slices/at_most", "accepted: 2 to 1000"),
             ("{at: {from: a, as: excel}}", "/dates/at/as", "accepted: iso, datetime, date, epoch, epoch_ms"),
             ("{at: {from: a, to_is: maybe}}", "/dates/at/to_is", "accepted: inclusive, exclusive"),
-            ("{at: {from: page}}", "/dates", "sets page, which `params` or `page` sets already"),
+            ("{at: {from: page}}", "/dates", "sets page, which `params`, `page`, `select` or `where` sets already"),
             ("{at: {from: a, split: 1d}}", "/dates/at/split", "is not a key here"),
         ],
     )
