@@ -63,15 +63,21 @@ class Selection:
         A record that is no object, or no JSON, has no fields: a window leaves it out as undated, a condition sees an
         empty record, and what passes them stays as it is.
         """
+        chosen = self.choose(records, room)
+        return Selected(self.cut(chosen.records), chosen.consumed, chosen.filtered, chosen.undated)
+
+    def choose(self, records: Sequence[Record], room: int | None = None) -> Selected:
+        """The records that `apply` would keep, as they came."""
         most = len(records) if room is None else room
         if self._judge is None:
             kept: Sequence[Record] = records if most >= len(records) else records[:most]
             consumed, undated = len(kept), 0
         else:
             kept, consumed, undated = self._judge.kept(records, most)
-        return Selected(self._cut(kept), consumed, consumed - len(kept) - undated, undated)
+        return Selected(kept, consumed, consumed - len(kept) - undated, undated)
 
-    def _cut(self, records: Sequence[Record]) -> Sequence[Record]:
+    def cut(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Of each record what `apply` would keep."""
         if self._cutting is None:
             return records
         cut: list[Record] = []
