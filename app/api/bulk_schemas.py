@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, post_load, pre_load
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from app.api.fields import MetaData, choice, text, texts_by_name, true_or_false, whole_number
+from app.api.fields import MetaData, choice, job_number, text, texts_by_name, true_or_false, whole_number
 from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria, split_names
 from app.domain.jobs import FileFormat
 from app.errors import InvalidInputError
@@ -19,7 +19,9 @@ class CriteriaSchema(Schema):
     class Meta:
         unknown = RAISE
 
-    objectName = text(required=True, metadata={"description": "The kind of record, by its name in the element"})
+    objectName = text(
+        metadata={"description": "The kind of record, by its name in the element. Required but with continueFromJobId"}
+    )
     format = choice(
         *(each.value for each in FileFormat),
         "txt/csv",
@@ -64,6 +66,10 @@ class CriteriaSchema(Schema):
         metadata={"description": "fileName: the result's name; callback-payload: given back in status and callbacks"},
     )
 
+    continueFromJobId = job_number(
+        metadata={"description": "Go on from this job: where it stopped, or with what changed since it ended"}
+    )
+
     @pre_load
     def refuse_other_criteria(self, given: Any, **_: Any) -> Any:
         """By name, so that nobody believes a filter to work that does not."""
@@ -78,12 +84,18 @@ class CriteriaSchema(Schema):
                 )
         return given
 
+    @validates_schema
+    def require_object(self, values: dict[str, Any], **_: Any) -> None:
+        """Only a job that goes on from another one has its object from there."""
+        if "objectName" not in values and values.get("continueFromJobId") is None:
+            raise ValidationError({"objectName": ["is missing; a text of 1 to 200 characters is accepted."]})
+
     @post_load
     def as_criteria(self, values: dict[str, Any], **_: Any) -> DownloadCriteria:
         """Null is as good as absent."""
         about = values.get("metaData") or {}
         return DownloadCriteria(
-            object_name=values["objectName"],
+            object_name=values.get("objectName", ""),
             file_format=FileFormat.parse(values.get("format") or FileFormat.JSONL.value),
             page_size=values.get("pageSize"),
             limit=values.get("limit"),
@@ -98,6 +110,8 @@ class CriteriaSchema(Schema):
             where=values.get("where"),
             file_name=about.get("fileName"),
             callback_payload=about.get("callback-payload"),
+            continue_from_job_id=values.get("continueFromJobId"),
+            given=frozenset(self.fields[name].data_key or name for name, value in values.items() if value is not None),
             ignored=tuple(f"metaData.{name}" for name in about if name not in MetaData.known),
         )
 

@@ -31,6 +31,19 @@ class WholeNumber(fields.Integer):
         return int(value)
 
 
+def job_number(**options: Any) -> JobNumber:
+    """A job's id, as a number or as the text that a submission answers; null is as good as absent."""
+    return JobNumber(1, INT32, allow_none=True, **options)
+
+
+class JobNumber(WholeNumber):
+    """A job's id: a JSON integer, or its decimal digits."""
+
+    def _deserialize(self, value: Any, *args: Any, **options: Any) -> int:
+        is_digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(INT32))
+        return super()._deserialize(int(value) if is_digits else value, *args, **options)
+
+
 def text(low: int = 1, high: int = 200, **options: Any) -> fields.String:
     """A text of `low` to `high` characters."""
     accepted = f"a text of {low} to {high} characters is accepted."

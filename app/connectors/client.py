@@ -149,6 +149,16 @@ class VendorClient:
         """How the object is declared to be read."""
         return self._object.list
 
+    @property
+    def id_pointer(self) -> str | None:
+        """JSON Pointer to what identifies a record, where the connector says so."""
+        return self._object.id
+
+    @property
+    def lookback_s(self) -> float:
+        """How much later than its date says a record may come into the list."""
+        return self._object.list.lookback_s
+
     def page_size(self, requested: int | None) -> int:
         """The page size to ask for: `requested` or the declared one, never above the declared maximum."""
         return planned_page_size(self._object, requested)

@@ -218,6 +218,8 @@ class ListSpec:
     read_timeout_s: float = 120.0
     select: SelectSpec | None = None
     where: WhereSpec | None = None
+    lookback_s: float = 300.0
+    """How much later than its date says a record may come into the list."""
     dates: tuple[tuple[str, DateFilter], ...] = ()
     """By the field's name in the records."""
 

@@ -88,6 +88,7 @@ class ListSchema(StrictSchema):
     select = Nested(SelectSchema)
     where = Nested(WhereSchema)
     dates = Dict(keys=Text(required=True, validate=Length(min=1)), values=Nested(DateSchema), load_default=dict)
+    lookback_s = Duration(data_key="lookback")
 
     @validates_schema(pass_original=True)
     def _check(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> None:

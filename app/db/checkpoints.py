@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.db.chains import NOTED, noted_values
 from app.db.pool import Connection, as_json
 from app.db.slices import SLOTS_PER_SLICE, Position, Standing, standing_from
+from app.domain.chains import Noted
 from app.domain.segments import Segment
 
 
@@ -26,15 +28,18 @@ class Progress:
     filtered_count: int = 0
     undated_count: int = 0
     stray_count: int = 0
+    noted: Noted | None = None
+    """For the job's chain, where it keeps account of one."""
+    chain_id: int = 0
 
 
-_ADVANCE = f"""
+_MOVE = """
 with moved as (
   update slices set cursor = %(cursor)s, page_size = %(page_size)s, skip = %(skip)s, exhausted = %(exhausted)s,
     sequence = sequence + %(segment_count)s, checkpoint = checkpoint + 1, try_count = 0, crash_count = 0,
     vendor_total = coalesce(%(vendor_total)s, vendor_total), stray_count = stray_count + %(strays)s,
     last_error = null, calls_held = greatest(0, calls_held - %(made)s) + %(wanted)s,
-    lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s)
+    moved_at = now(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s)
   where id = %(slice)s and claim = %(claim)s and checkpoint = %(checkpoint)s and lease_expires_at is not null
   returning job_id, run_number, number, end_ns
 ), stored as (
@@ -52,11 +57,15 @@ with moved as (
     call_count = call_count + %(made)s, plain_bytes = plain_bytes + %(plain_bytes)s,
     vendor_total = case when moved.end_ns is null then coalesce(%(vendor_total)s, vendor_total) else vendor_total end,
     filtered_count = filtered_count + %(filtered)s, undated_count = undated_count + %(undated)s,
+    repeated_count = repeated_count + %(repeated)s,
     status = case when status in ('CREATED', 'STARTED') then 'RUNNING' else status end
   from moved where jobs.id = moved.job_id returning jobs.status
-)
+)"""
+_STANDING = f"""
 select job.status, {SLOTS_PER_SLICE} from job
 """
+_ADVANCE = _MOVE + _STANDING
+_ADVANCE_AND_NOTE = _MOVE + NOTED + _STANDING
 
 
 def advance(
@@ -75,7 +84,7 @@ def advance(
     """
     position = progress.position
     row = conn.execute(
-        _ADVANCE,
+        _ADVANCE_AND_NOTE if progress.noted else _ADVANCE,
         {
             "slice": slice_id,
             "claim": claim_number,
@@ -87,18 +96,25 @@ def advance(
             "exhausted": position.exhausted,
             "segment_count": len(progress.segments),
             "segments": as_json([_segment_row(sequence + i, s) for i, s in enumerate(progress.segments)]),
-            "records": progress.record_count,
-            "pages": progress.page_count,
-            "plain_bytes": progress.plain_bytes,
-            "made": progress.calls_made,
-            "wanted": progress.calls_wanted,
-            "vendor_total": progress.vendor_total,
-            "filtered": progress.filtered_count,
-            "undated": progress.undated_count,
-            "strays": progress.stray_count,
+            **_counts(progress),
         },
     ).fetchone()
     return None if row is None else standing_from(row)
+
+
+def _counts(progress: Progress) -> dict[str, Any]:
+    return {
+        "records": progress.record_count,
+        "pages": progress.page_count,
+        "plain_bytes": progress.plain_bytes,
+        "made": progress.calls_made,
+        "wanted": progress.calls_wanted,
+        "vendor_total": progress.vendor_total,
+        "filtered": progress.filtered_count,
+        "undated": progress.undated_count,
+        "strays": progress.stray_count,
+        **noted_values(progress.chain_id, progress.noted),
+    }
 
 
 def _segment_row(sequence: int, segment: Segment) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Job:
     undated_count: int
     slice_count: int
     asked_of_vendor: list[str]
+    repeated_count: int
+    seen_before: int
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -361,15 +363,6 @@ def mark_files_deleted(conn: Connection, job_id: int) -> None:
         " sweep_orphans_at = greatest(sweep_orphans_at, now()) where id = %s",
         (job_id,),
     )
-
-
-def forget(conn: Connection, *, older_than_s: float, limit: int) -> int:
-    """Delete rows of jobs that ended long ago and whose objects are all gone. Returns how many."""
-    return conn.execute(
-        "delete from jobs where id in (select id from jobs where files_deleted_at is not null"
-        " and sweep_orphans_at is null and finished_at < now() - make_interval(secs => %s) limit %s)",
-        (older_than_s, limit),
-    ).rowcount
 
 
 def find_cancels_due(conn: Connection, *, grace_s: float, limit: int) -> list[int]:

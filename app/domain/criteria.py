@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from app.domain.jobs import FileFormat
@@ -25,10 +26,11 @@ SUPPORTED = (
     "apiLimit",
     "notificationUrl",
     "metaData",
+    "continueFromJobId",
 )
 """Criteria that work, by their names on the wire (reference 1a)."""
 
-PLANNED = ("docsHubDetails", "continueFromJobId", "child")
+PLANNED = ("docsHubDetails", "child")
 """Criteria of the vendor's API that are refused by name until they work."""
 
 
@@ -63,8 +65,12 @@ class DownloadCriteria:
     """Given back in status and callbacks as it came."""
     q: str | None = None
     """The text of `POST /bulk/query` as it came; object, fields, condition and limit are taken from it."""
+    continue_from_job_id: int | None = None
+    """Go on from this job: where it stopped, or with what changed since."""
     ignored: tuple[str, ...] = field(default=(), compare=False)
     """What was sent and means nothing to us."""
+    given: frozenset[str] | None = field(default=None, compare=False)
+    """Names on the wire of the criteria that the body held; None: those that are not as they are by default."""
 
     def echo(self) -> dict[str, Any]:
         """The criteria as they are shown in `jobCriteria`, by their names on the wire."""
@@ -85,6 +91,7 @@ class DownloadCriteria:
             "query": self.query or None,
             "notificationUrl": self.notification_url,
             "metaData": {name: value for name, value in about.items() if value is not None} or None,
+            "continueFromJobId": self.continue_from_job_id,
         }
         return {name: value for name, value in shown.items() if value is not None}
 
@@ -109,7 +116,28 @@ class DownloadCriteria:
             file_name=about.get("fileName"),
             callback_payload=about.get("callback-payload"),
             q=shown.get("q"),
+            continue_from_job_id=shown.get("continueFromJobId"),
         )
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Names on the wire of the criteria that were asked for, whatever their values."""
+        if self.given is not None:
+            return self.given
+        default = DownloadCriteria("").echo()
+        return frozenset(name for name, value in self.echo().items() if default.get(name) != value)
+
+    def over(self, source: DownloadCriteria, *, without: Collection[str] = ()) -> DownloadCriteria:
+        """These criteria, and what they do not name as it is in `source`; of that not what `without` names."""
+        own = self.echo()
+        taken = {name: each for name, each in source.echo().items() if name not in self.named and name not in without}
+        merged = self.from_echo(taken | {name: own[name] for name in self.named if name in own})
+        return replace(merged, ignored=self.ignored, given=self.given)
+
+    def differing(self, source: DownloadCriteria) -> tuple[str, ...]:
+        """Names of criteria that are asked for otherwise than `source` has them."""
+        own, other = self.echo(), source.echo()
+        return tuple(name for name in sorted(self.named) if own.get(name) != other.get(name))
 
 
 def split_names(text: str) -> tuple[str, ...]:

@@ -59,10 +59,19 @@ class SliceSelection:
 
     def apply(self, records: Sequence[Record], room: int | None = None) -> Selected:
         """As Selection does; what was consumed and is neither kept nor counted belongs to another slice."""
-        selected = self._criteria.apply(records, room)
+        chosen = self.choose(records, room)
+        return replace(chosen, records=self.cut(chosen.records))
+
+    def cut(self, records: Sequence[Record]) -> Sequence[Record]:
+        """As Selection does."""
+        return self._criteria.cut(records)
+
+    def choose(self, records: Sequence[Record], room: int | None = None) -> Selected:
+        """As `apply`, and the records are as they came."""
+        selected = self._criteria.choose(records, room)
         if not selected.filtered:
             return selected
-        strays = self._belonging.apply(records[: selected.consumed]).filtered
+        strays = self._belonging.choose(records[: selected.consumed]).filtered
         return replace(selected, filtered=selected.filtered - strays)
 
 

@@ -86,6 +86,10 @@ class JobFacts(ListedFacts, Protocol):
     @property
     def asked_of_vendor(self) -> list[str]: ...
     @property
+    def repeated_count(self) -> int: ...
+    @property
+    def seen_before(self) -> int: ...
+    @property
     def started_at(self) -> datetime | None: ...
 
 
@@ -155,6 +159,8 @@ def job_item(job: ListedFacts) -> dict[str, Any]:
 def evidence_line(job: JobFacts) -> str:
     """What happened, in one line for a person: nothing is silently short (design 2.5)."""
     parts = [f"{job.record_count} records in {job.page_count} pages by {job.call_count} vendor calls"]
+    if job.seen_before:
+        parts.append(f"went on behind {job.seen_before} records that jobs before this one saw")
     if job.calls_written_off:
         parts.append(f"{job.calls_written_off} reserved calls written off after crashes")
     parts.append(_comparison(job))
@@ -171,8 +177,8 @@ def evidence_line(job: JobFacts) -> str:
 
 
 def seen_count(job: JobFacts) -> int:
-    """Records that the vendor gave: what its total is compared with."""
-    return job.record_count + job.filtered_count + job.undated_count
+    """Records that the vendor gave, to jobs before this one in the same pass too: what its total is compared with."""
+    return job.record_count + job.filtered_count + job.undated_count + job.repeated_count + job.seen_before
 
 
 def _left_out(job: JobFacts) -> list[str]:
@@ -183,6 +189,8 @@ def _left_out(job: JobFacts) -> list[str]:
         parts.append(f"{', '.join(job.asked_of_vendor)} asked of the vendor as well")
     if job.undated_count:
         parts.append(f"{job.undated_count} LEFT OUT SINCE {job.criteria.get('filterDateField')} HOLDS NO DATE")
+    if job.repeated_count:
+        parts.append(f"{job.repeated_count} more left out since jobs before this one delivered them")
     return parts
 
 

@@ -11,11 +11,13 @@ from app.db import segments as segment_rows
 from app.db.checkpoints import Progress
 from app.db.pool import Connection, Database
 from app.db.slices import Claim, Position, Standing
+from app.domain.chains import Noted
 from app.domain.selection import Selected
 from app.errors import StorageError, TransientError
 from app.services.calls import CallBudget
 from app.services.lease import Lease
 from app.services.output import Output, Sealed
+from app.services.overlap import Overlap
 from app.storage.objects import ObjectStore
 
 FIRST_AFTER_S = 0.2
@@ -33,6 +35,7 @@ class _Next:
     filtered_count: int
     undated_count: int
     stray_count: int
+    noted: Noted | None
 
 
 class Checkpoints:
@@ -49,6 +52,7 @@ class Checkpoints:
         lease: Lease,
         output: Output,
         calls: CallBudget,
+        overlap: Overlap | None = None,
         *,
         every_s: float,
         lease_s: float,
@@ -58,6 +62,7 @@ class Checkpoints:
         self._lease = lease
         self._output = output
         self._calls = calls
+        self._overlap = overlap
         self._every_s = every_s
         self._lease_s = lease_s
         self._sequence = claim.sequence
@@ -80,7 +85,7 @@ class Checkpoints:
         self._page_count += 1
         self._filtered_count += selected.filtered
         self._undated_count += selected.undated
-        left_out = selected.filtered + selected.undated
+        left_out = selected.filtered + selected.undated + selected.repeated
         self._stray_count += selected.consumed - len(selected.records) - left_out
         self.position = position
 
@@ -120,6 +125,7 @@ class Checkpoints:
             self._filtered_count,
             self._undated_count,
             self._stray_count,
+            None if self._overlap is None else self._overlap.seal(),
         )
         self._forget()
         self._next_at = time.monotonic() + self._every_s
@@ -141,6 +147,8 @@ class Checkpoints:
             filtered_count=following.filtered_count,
             undated_count=following.undated_count,
             stray_count=following.stray_count,
+            noted=following.noted,
+            chain_id=0 if self._overlap is None else self._overlap.chain_id,
         )
         self._advance(progress)
         self._lease.checkpoint += 1

@@ -9,6 +9,7 @@ from app.domain.jobs import JobStatus, can_restart
 from app.domain.segments import job_prefix
 from app.errors import ConflictError, GoneError, InvalidInputError
 from app.services.context import Caller, Context
+from app.services.continuation import prepare_restart
 from app.services.finish import BY_THE_USER, finish_run
 
 
@@ -40,6 +41,7 @@ def restart(ctx: Context, caller: Caller, job_id: int) -> Job:
     with ctx.db.transaction() as conn:
         job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id, lock=True)
         _check_restart(job)
+        prepare_restart(conn, job)
         criteria = DownloadCriteria.from_echo(job.criteria)
         run_number = jobs.reopen(conn, job_id)
         runs.insert(conn, job_id, run_number, api_limit=criteria.api_limit, record_limit=criteria.limit)

@@ -72,7 +72,7 @@ def _work(ctx: Context, claim: Claim, lease: Lease) -> None:
         if claim.crash_count >= ctx.settings.crash_tries:
             _abort_unplanned(ctx, claim, StopReason.CRASHES, _crash_text(claim))
             return
-        leg = Leg(ctx, claim, lease, lease.persist(lambda conn: load_plan(ctx, conn, claim)))
+        leg = Leg(ctx, claim, lease, lease.persist(lambda conn: load_plan(ctx, conn, claim, lease)))
     except InstanceGoneError as error:
         _abort_unplanned(ctx, claim, StopReason.INSTANCE_GONE, error.message)
     except ConfigError as error:
@@ -124,15 +124,8 @@ class Leg:
             plan, self._lease, self._calls, most_calls=settings.calls_ahead if settings.checkpoint_s else 1
         )
         self._output = Output(ctx.store, claim, encoding=settings.segment_encoding, columns=self._known_columns())
-        self._checkpoints = Checkpoints(
-            ctx.db,
-            claim,
-            self._lease,
-            self._output,
-            self._calls,
-            every_s=settings.checkpoint_s,
-            lease_s=settings.lease_s,
-        )
+        times = {"every_s": settings.checkpoint_s, "lease_s": settings.lease_s}
+        self._checkpoints = Checkpoints(ctx.db, claim, lease, self._output, self._calls, plan.overlap, **times)
         self._policy = RetryPolicy(settings.retry_tries, settings.retry_base_s, settings.retry_cap_s)
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
         self._records_left = plan.run.records_left

@@ -85,7 +85,7 @@ class Fetching:
         """Pages that will be wanted, as far as that is sure: a call too many would be missing from an apiLimit."""
         client = self._plan.client
         is_bound = self._calls.is_limited and not client.is_total_exact
-        if not self._is_slow or is_bound or (records_left is not None and self._plan.selection is not None):
+        if not self._is_slow or is_bound or (records_left is not None and self._plan.is_choosy):
             return
         page_size = (position.cursor or {}).get("learnt", position.page_size)
         covered = page_size - position.skip
@@ -117,6 +117,8 @@ class Fetching:
         if isinstance(result, GotPage):
             self._is_slow = self._is_slow or result.elapsed_s >= _SLOW_S
             self._page_bytes = result.body_bytes
+            if self._plan.overlap is not None:
+                self._plan.overlap.note_call(result)
         return result
 
     def abandon(self) -> None:

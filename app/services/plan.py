@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.connectors.client import VendorClient
 from app.db import plans
@@ -18,6 +18,8 @@ from app.domain.slicing import SliceSelection
 from app.errors import HaulageError
 from app.services.context import Context
 from app.services.elements import pinned_connector
+from app.services.lease import Lease
+from app.services.overlap import Overlap, load_overlap
 from app.services.selecting import needed_fields
 from app.services.slicing import query_of, slice_selection
 from app.services.vendor_budget import VendorBudget
@@ -39,11 +41,24 @@ class Plan:
     """What the client sends through."""
     selection: Selection | SliceSelection | None = None
     """What is done to records; None where they stay as they are."""
+    overlap: Overlap | None = None
+    """What is left out since jobs before this one delivered it; None where no account is kept of that."""
+
+    @property
+    def is_choosy(self) -> bool:
+        """Whether a page may give fewer records than it holds."""
+        return self.selection is not None or self.overlap is not None
 
     def select(self, records: Sequence[Record], room: int | None) -> Selected:
-        """What the criteria leave of these records, at most `room` of them."""
+        """What the criteria leave of these records, at most `room` of them. Raises as Lease.persist where it asks."""
+        if self.overlap is not None:
+            chosen = self.overlap.choose(records, room, self._choose)
+            return chosen if self.selection is None else replace(chosen, records=self.selection.cut(chosen.records))
+        return self._choose(records, room) if self.selection is None else self.selection.apply(records, room)
+
+    def _choose(self, records: Sequence[Record], room: int | None) -> Selected:
         if self.selection is not None:
-            return self.selection.apply(records, room)
+            return self.selection.choose(records, room)
         taken = records if room is None or room >= len(records) else records[:room]
         return Selected(taken, len(taken), 0, 0)
 
@@ -55,7 +70,7 @@ class Plan:
         self.client = _client(ctx, conn, plans.find(conn, self.job.id, self.run.number), self.budget)
 
 
-def load_plan(ctx: Context, conn: Connection, claim: Claim) -> Plan:
+def load_plan(ctx: Context, conn: Connection, claim: Claim, lease: Lease) -> Plan:
     """Raises InstanceGoneError, ConfigError, DatabaseUnavailableError."""
     found = plans.find(conn, claim.job_id, claim.run_number)
     budget = VendorBudget(ctx, pinned_connector(conn, found.job.connector_revision_id, found.digest), found)
@@ -63,7 +78,9 @@ def load_plan(ctx: Context, conn: Connection, claim: Claim) -> Plan:
     criteria = DownloadCriteria.from_echo(found.job.criteria)
     told = found.job.pushed["params"] if found.job.pushed else {}
     query = client.field_params(needed_fields(criteria)) | told | query_of(client.listed, criteria, claim.span)
-    return Plan(found.job, found.run, query, client, budget, slice_selection(criteria, claim.span))
+    overlap = load_overlap(conn, found.job, criteria, client, lease, ctx.now)
+    selection = slice_selection(criteria, claim.span)
+    return Plan(found.job, found.run, query, client, budget, selection, overlap)
 
 
 def _client(ctx: Context, conn: Connection, found: Footing, budget: VendorBudget) -> VendorClient:

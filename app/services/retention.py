@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from app.db import idempotency, jobs, segments, workers
+from app.db import forgetting, idempotency, jobs, segments, workers
 from app.domain.segments import SegmentKey, job_prefix
 from app.errors import HaulageError
 from app.services.context import Context
@@ -88,7 +88,7 @@ def _may_be_committed(key: str, writing: dict[tuple[int, int], int]) -> bool:
 def forget_rows(ctx: Context) -> bool:
     """Remove rows of jobs, submissions and processes that are long over. True where more of them are left."""
     with ctx.db.connection() as conn:
-        forgotten = jobs.forget(conn, older_than_s=ctx.settings.row_retention_s, limit=_ROW_BATCH)
+        forgotten = forgetting.forget_jobs(conn, older_than_s=ctx.settings.row_retention_s, limit=_ROW_BATCH)
         expired = idempotency.delete_expired(conn, _ROW_BATCH)
         workers.forget_stopped(conn)
     return _ROW_BATCH in {forgotten, expired}

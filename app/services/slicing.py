@@ -23,6 +23,8 @@ def spans_of(listed: ListSpec, criteria: DownloadCriteria, *, most: int, now: da
     asked = _filter_of(listed, criteria, window)
     if window is None or asked is None or window.start_ns is None or window.end_ns is None:
         return ()
+    if criteria.continue_from_job_id is not None:
+        return ()
     if criteria.limit is not None or criteria.api_limit is not None or window.end_ns >= _ns(now):
         return ()
     return cut(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.callbacks.urls import Resolver, check_url
 from app.connectors.client import check_query, find_object, planned_page_size
 from app.db import connectors, idempotency, jobs, notices
+from app.db.connectors import Pin
 from app.db.jobs import NewJob
 from app.db.pool import Connection
 from app.domain.criteria import DownloadCriteria, Engine
@@ -17,6 +18,7 @@ from app.domain.jobs import JobStatus
 from app.domain.status_document import submission_document
 from app.errors import ConflictError, DatabaseUnavailableError, InvalidInputError, UnauthorizedError
 from app.services.context import Caller, Context
+from app.services.continuation import go_on, take_over
 from app.services.elements import pinned_connector
 from app.services.pushing import pushed_of
 from app.services.querying import with_date_field
@@ -48,7 +50,8 @@ def submit_download(
     """Store a job in state CREATED with its first run and slice, and wake the sweepers.
 
     With an Idempotency-Key the same request gives the same job for 24 h. `callback_name`: what errors call the callback
-    URL. Raises InvalidInputError, ConflictError, IdempotencyMismatchError, AddressRefusedError; then nothing is stored.
+    URL. Raises InvalidInputError, ConflictError, NotFoundError for a job to go on from that there is not,
+    IdempotencyMismatchError, AddressRefusedError; then nothing is stored.
     """
     if caller.instance_id is None:
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
@@ -74,12 +77,28 @@ def submit_download(
 
 
 def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine) -> Submission:
+    assert caller.instance_id is not None
+    pin = connectors.find_pin(conn, caller.organisation_id, caller.instance_id)
+    if pin.is_disabled:
+        raise ConflictError("The instance is disabled; enable it to submit jobs.")
+    if criteria.continue_from_job_id is None:
+        return _insert(ctx, conn, caller, criteria, engine, pin)
+    with conn.transaction():
+        going_on = go_on(ctx, conn, caller, criteria, pin)
+        if going_on.revision_id != pin.revision_id:
+            revision = connectors.get_revision(conn, going_on.revision_id)
+            pin = replace(pin, revision_id=revision.id, digest=revision.digest)
+        submission = _insert(ctx, conn, caller, going_on.criteria, engine, pin)
+        take_over(conn, submission.job_id, going_on)
+        return submission
+
+
+def _insert(
+    ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine, pin: Pin
+) -> Submission:
     """All changes are in the last statement, so that it needs no transaction around it."""
     instance_id = caller.instance_id
     assert instance_id is not None
-    pin = connectors.find_pin(conn, caller.organisation_id, instance_id)
-    if pin.is_disabled:
-        raise ConflictError("The instance is disabled; enable it to submit jobs.")
     wanted = find_object(pinned_connector(conn, pin.revision_id, pin.digest), criteria.object_name)
     if not wanted.is_downloadable:
         raise InvalidInputError(

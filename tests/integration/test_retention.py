@@ -284,8 +284,11 @@ def test_rows_are_forgotten_long_after_their_files(engine: Engine) -> None:
     submit_download(
         engine.ctx, engine.tenant.caller, DownloadCriteria("records"), idempotency_key="k", request_digest="d"
     )
-    engine.execute("update jobs set files_deleted_at = now() where id in (%s, %s)", old, young)
-    engine.execute("update jobs set finished_at = now() - interval '91 days' where id in (%s, %s)", old, kept)
+    engine.execute(
+        "update jobs set finished_at = now() - interval '95 days' where id in (%s, %s, %s)", old, young, kept
+    )
+    engine.execute("update jobs set files_deleted_at = now() - interval '91 days' where id = %s", old)
+    engine.execute("update jobs set files_deleted_at = now() - interval '89 days' where id = %s", young)
     engine.execute("update idempotency_keys set created_at = now() - interval '25 hours'")
     with engine.plain_db.connection() as conn:
         gone = workers.register(conn, name="gone", slots=1, version="1")
@@ -307,7 +310,7 @@ def test_a_row_stays_until_its_objects_are_gone(engine: Engine) -> None:
     """Nobody would look for them afterwards."""
     job_id = finished(engine)
     engine.execute(
-        "update jobs set files_deleted_at = now(), finished_at = now() - interval '91 days',"
+        "update jobs set files_deleted_at = now() - interval '91 days',"
         " sweep_orphans_at = now() + interval '1 minute' where id = %s",
         job_id,
     )
@@ -324,7 +327,7 @@ def test_more_rows_than_a_pass_takes_do_not_wait_for_a_minute(engine: Engine, mo
     monkeypatch.setattr(retention, "_ROW_BATCH", 2)
     for _ in range(3):
         finished(engine)
-    engine.execute("update jobs set files_deleted_at = now(), finished_at = now() - interval '91 days'")
+    engine.execute("update jobs set files_deleted_at = now() - interval '91 days'")
     sweeper = Sweeper(engine.ctx)
     with closing(engine.ctx.db.dedicated()) as sweeper._conn:
         for left in (1, 0, 0):

@@ -45,6 +45,8 @@ def job(**changes: Any) -> Job:
         "undated_count": 0,
         "slice_count": 1,
         "asked_of_vendor": [],
+        "repeated_count": 0,
+        "seen_before": 0,
         "created_at": START,
         "started_at": START + timedelta(seconds=1),
         "finished_at": START + timedelta(seconds=47.1),

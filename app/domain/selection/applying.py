@@ -23,12 +23,14 @@ class Selected:
     """What came out. `consumed` records went in, of which `filtered` lie outside the window or fail the condition.
 
     `undated` ones have no readable date where a window needs one; they are left out too and are no part of `filtered`.
+    `repeated` ones were delivered before.
     """
 
     records: Sequence[Record]
     consumed: int
     filtered: int = 0
     undated: int = 0
+    repeated: int = 0
 
 
 class Selection:
