@@ -32,10 +32,7 @@ def criteria_of(
 ) -> DownloadCriteria:
     """The criteria that a query stands for. Raises InvalidInputError: `Error parsing query` with the position."""
     if asked.continue_from_job_id is not None:
-        raise InvalidInputError(
-            "continueFromJobId is not supported yet; accepted: a query in q, with from for what has changed since.",
-            field="continueFromJobId",
-        )
+        return _going_on(asked, default_format, notification_url, ignored)
     if asked.q is None:
         raise InvalidInputError(
             "Error parsing query: q is missing; accepted: a query such as `select * from contacts`, in the query"
@@ -59,6 +56,31 @@ def criteria_of(
         q=asked.q,
         ignored=ignored,
     )
+
+
+def _going_on(
+    asked: Asked, default_format: FileFormat, notification_url: str | None, ignored: tuple[str, ...]
+) -> DownloadCriteria:
+    """The same query as the source's, from where it stopped (reference 2: q is left empty then)."""
+    if asked.q is not None:
+        raise InvalidInputError(
+            "q is not accepted beside continueFromJobId: the query is that of the job that is gone on from.", field="q"
+        )
+    criteria = DownloadCriteria(
+        object_name="",
+        file_format=asked.file_format or default_format,
+        page_size=asked.page_size,
+        notification_url=notification_url,
+        date_from=asked.date_from,
+        date_to=asked.date_to,
+        filter_date_field=asked.filter_date_field,
+        file_name=asked.file_name,
+        callback_payload=asked.callback_payload,
+        continue_from_job_id=asked.continue_from_job_id,
+        ignored=ignored,
+    )
+    of_itself = {"objectName", *(() if asked.file_format else ("format",))}
+    return replace(criteria, given=frozenset(criteria.echo()) - of_itself)
 
 
 def _parsed(text: str) -> Query:

@@ -33,6 +33,20 @@ def jobs_of(door: Door) -> int:
     return len(door.call("GET", "/bulk/jobs").get_json())
 
 
+def test_a_query_goes_on_with_the_same_limit_where_the_last_one_stopped(door: Door) -> None:
+    """With q left empty the next ten come, and the ten after them (reference 2)."""
+    door.vendor.account("acme").configure(records=25)
+    call = {"q": "select id from records limit 10"}
+    found: list[list[int]] = []
+    for _ in range(3):
+        job_id = accepted(door.call("POST", "/bulk/query", query_string=call))
+        door.finish(job_id)
+        assert told(door, job_id)["jobCriteria"]["limit"] == 10
+        found.append([each["id"] for each in door.call("GET", f"/bulk/{job_id}/data").get_json()])
+        call = {"continueFromJobId": str(job_id)}
+    assert found == [[*range(1, 11)], [*range(11, 21)], [*range(21, 26)]]
+
+
 # Clients in the wild -------------------------------------------------------------------------------------------------
 
 
@@ -284,7 +298,8 @@ REFUSED: list[tuple[dict[str, Any], int, str]] = [
     ({"query_string": {"q": "select * from records order by id"}}, 400, "ORDER BY is not accepted"),
     ({"query_string": {"q": "select `a,b` from records"}}, 400, "'a,b' holds a comma"),
     ({"query_string": {"q": "select * from nothing_there"}}, 400, "has no object 'nothing_there'"),
-    ({"query_string": {"continueFromJobId": "17"}}, 400, "continueFromJobId is not supported yet"),
+    ({"query_string": {"continueFromJobId": "17"}}, 404, "There is no bulk job 17"),
+    ({"query_string": {"continueFromJobId": "17", "q": EVERY}}, 400, "q is not accepted beside continueFromJobId"),
     ({"query_string": [("q", EVERY), ("q", "select id from records")]}, 400, "q is given twice"),
     ({"data": {"q": "select\0"}}, 400, "The call has a text with U+0000"),
     ({"query_string": {"q": EVERY}, "json": {"q": "select id from records"}}, 400, "q is given twice"),
