@@ -95,6 +95,15 @@ class Settings:
         "HAULAGE_ROW_RETENTION_S", "How long the rows of an ended job are kept", default=7776000.0, low=1
     )
     sweep_s: float = _setting("HAULAGE_SWEEP_S", "Longest sleep of the sweeper", default=5.0, low=0.05)
+    stall_factor: float = _setting(
+        "HAULAGE_STALL_FACTOR",
+        "A job without progress for so many times its own usual page time (95th percentile) says what it waits for",
+        default=10.0,
+        low=1,
+    )
+    stall_least_s: float = _setting(
+        "HAULAGE_STALL_LEAST_S", "A job does not stand still before so long without progress", default=30.0, low=0
+    )
     cancel_grace_s: float = _setting(
         "HAULAGE_CANCEL_GRACE_S", "How long a cancelled job's holder may take to let go", default=5.0, low=0
     )

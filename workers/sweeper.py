@@ -18,6 +18,7 @@ from app.errors import BrokerUnavailableError, ConfigError, HaulageError
 from app.logs import configure_logs
 from app.services import retention
 from app.services.context import Context
+from app.services.stalls import StallWatch
 from app.services.sweep import Pass, hint, sweep
 
 log = structlog.get_logger()
@@ -26,6 +27,7 @@ _WATCH_S = 1.0
 """A whole pass is made at most this often, and this often while slices are held: workers may die."""
 
 _FORGET_S = 60.0
+_STALLS_S = 10.0
 
 _TOGETHER_S = 0.05
 """Notifications are answered at once, but not more often than this: a pass sees whatever came meanwhile."""
@@ -48,6 +50,8 @@ class Sweeper:
         self._swept_at = 0.0
         self._forgot_at = 0.0
         self._tidier: threading.Thread | None = None
+        self._stalls = StallWatch(ctx)
+        self._looked_at = 0.0
 
     def stop(self) -> None:
         """End after the pass that is under way."""
@@ -104,6 +108,9 @@ class Sweeper:
             retention.sweep_files(self._ctx)
             retention.sweep_orphans(self._ctx)
             now = time.monotonic()
+            if now - self._looked_at > _STALLS_S:
+                self._looked_at = now
+                self._stalls.look()
             if now - self._forgot_at > _FORGET_S and not retention.forget_rows(self._ctx):
                 self._forgot_at = now
         except HaulageError as error:

@@ -123,8 +123,8 @@ def list_jobs() -> Response:
 def get_status(job_id: int) -> Response:
     """Watch a job"""
     require_json_accepted(request)
-    job, waiting = listing.get_progress(context(), caller(), job_id)
-    return json_response(status_document(job, context().now(), waiting))
+    found = listing.get_progress(context(), caller(), job_id)
+    return json_response(status_document(found.job, context().now(), found.waiting, found.stall))
 
 
 @blueprint.call("GET", f"/bulk/{JOB}/errors")

@@ -8,9 +8,29 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
 from app.api.fields import MetaData, choice, job_number, text, texts_by_name, true_or_false, whole_number
-from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria, split_names
+from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria, child_from, split_names
 from app.domain.jobs import FileFormat
+from app.domain.stalls import WaitsFor
 from app.errors import InvalidInputError
+
+
+class ChildSchema(Schema):
+    """`child`: which records to nest in each record (reference 9)."""
+
+    class Meta:
+        unknown = RAISE
+
+    _accepted = "an object with objectName and parentPrimaryKeyFieldName, and nothing more, is accepted."
+    error_messages = {"type": _accepted, "unknown": _accepted}  # noqa: RUF012 - marshmallow's attribute
+
+    objectName = text(required=True, metadata={"description": "The object to nest"})
+    parentPrimaryKeyFieldName = text(
+        required=True,
+        metadata={
+            "description": "The key: of the record below which the children are listed, or of the child that the "
+            "record refers to, or the field of the record that does"
+        },
+    )
 
 
 class CriteriaSchema(Schema):
@@ -61,6 +81,11 @@ class CriteriaSchema(Schema):
         1, 200, allow_none=True, metadata={"description": "The field that `from` and `to` are compared with"}
     )
     where = text(1, 20_000, allow_none=True, metadata={"description": "OCNQL: only records for which this is true"})
+    child = fields.Nested(
+        ChildSchema,
+        allow_none=True,
+        metadata={"description": "Nest in each record the one that it refers to, or the list below it"},
+    )
     metaData = MetaData(
         allow_none=True,
         metadata={"description": "fileName: the result's name; callback-payload: given back in status and callbacks"},
@@ -108,6 +133,7 @@ class CriteriaSchema(Schema):
             date_to=values.get("date_to"),
             filter_date_field=values.get("filterDateField"),
             where=values.get("where"),
+            child=child_from(values.get("child")),
             file_name=about.get("fileName"),
             callback_payload=about.get("callback-payload"),
             continue_from_job_id=values.get("continueFromJobId"),
@@ -137,6 +163,17 @@ class RunFiguresSchema(Schema):
     stopReason = fields.String(required=True, allow_none=True)
     hasMore = fields.Boolean(required=True, metadata={"description": "The vendor has or may have further records"})
     evidence = fields.String(required=True, metadata={"description": "What happened, in one line"})
+
+
+class StallSchema(Schema):
+    """`stalled` of a status document: no progress for many times the job's own page time."""
+
+    since = fields.String(required=True, metadata={"description": "The last progress"})
+    waitsFor = fields.String(required=True, metadata={"enum": [each.value for each in WaitsFor]})
+    what = fields.String(required=True, metadata={"description": "The same in words"})
+    pageTime = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "95th percentile of the job's page times, in ms"}
+    )
 
 
 class StatusSchema(Schema):
@@ -173,6 +210,7 @@ class StatusSchema(Schema):
     message = fields.String(required=True, allow_none=True)
     requestId = fields.String(required=True, allow_none=True)
     error = fields.String(metadata={"description": "Only where the job failed"})
+    stalled = fields.Nested(StallSchema, metadata={"description": "Only where the job makes no progress"})
 
 
 class JobItemSchema(Schema):

@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from app.domain.stalls import WaitsFor
 from app.services.health import Figures
 
 _REQUESTS = Counter("haulage_http_requests", "HTTP requests answered", ["method", "route", "status"])
@@ -66,6 +67,12 @@ class _Gauges(Collector):
         for status, count in sorted(found.jobs.items()):
             jobs.add_metric([status], count)
         yield jobs
+        stalled = GaugeMetricFamily(
+            "haulage_jobs_stalled", "Jobs without progress, by what they wait for", labels=["waits_for"]
+        )
+        for reason in WaitsFor:
+            stalled.add_metric([reason.value], found.stalled.get(reason.value, 0))
+        yield stalled
         for name, text, value in (
             ("haulage_slices_due", "Slices that are due and that nobody holds", found.due_count),
             ("haulage_slices_held", "Slices that a worker holds", found.held_count),

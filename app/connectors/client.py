@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -20,7 +21,6 @@ from app.connectors.classify import NO_CONTENT, Verdict, classify_fault, classif
 from app.connectors.faults import PageFault
 from app.connectors.links import origin_of
 from app.connectors.model import (
-    ANY_OBJECT,
     Action,
     Connector,
     ErrorClass,
@@ -30,6 +30,7 @@ from app.connectors.model import (
     Params,
     Resume,
 )
+from app.connectors.objects import find_object, planned_page_size
 from app.connectors.pages import EMPTY_PAGE, Page, page_reader
 from app.connectors.paginators import (
     Cursor,
@@ -44,13 +45,10 @@ from app.connectors.paginators import (
 )
 from app.connectors.pointers import split_pointer
 from app.connectors.spec import render_base_url
-from app.errors import ConfigError, InvalidInputError
+from app.errors import ConfigError
 from app.http_client import Beat, Request, Response, TransportError
 
-DEFAULT_PAGE_SIZE = 100
 DETAIL_CHARS = 200
-MAX_OBJECT_NAME = 128
-_OBJECT_NAME = re.compile(r"[^/?#\\%\x00-\x1f\x7f]{1,128}")
 _QUOTABLE_BYTES = 64 * 1024
 """Where secrets are looked for before anything is cut off: half a secret would not be found."""
 _QUOTED_CHARS = 4000
@@ -115,12 +113,17 @@ class VendorClient:
         config: Mapping[str, str],
         secrets: Mapping[str, str],
         http: Sender,
+        *,
+        spec: ObjectSpec | None = None,
     ) -> None:
-        """Raises InvalidInputError for an unknown object, SettingsInvalidError for a base URL that is none."""
+        """Raises InvalidInputError for an unknown object, SettingsInvalidError for a base URL that is none.
+
+        `spec`: what to read, where it is not the object's own list.
+        """
         self._connector = connector
-        self._object = find_object(connector, object_name)
+        self._object = spec or find_object(connector, object_name)
         self._config, self._secrets, self._http = config, secrets, http
-        self._values = {"config": config, "secret": secrets, "": {"object": object_name}}
+        self._values: dict[str, Mapping[str, str]] = {"config": config, "secret": secrets, "": {"object": object_name}}
         self._base_url = render_base_url(connector, config)
         self._origins = (origin_of(self._base_url), *connector.origins)
         self._reader = page_reader(self._object.list)
@@ -128,8 +131,20 @@ class VendorClient:
         declared = self._object.list
         own = self._rendered(connector.headers) | self._rendered(declared.headers)
         self._headers = {"Accept": "application/json"} | own
-        self._params = self._rendered(connector.params) | self._rendered(declared.params)
-        self._list_url = self._base_url + self._object.list.path.render(self._values, encode=_percent_encoded)
+        self._aim(self._values)
+
+    def _aim(self, values: dict[str, Mapping[str, str]]) -> None:
+        self._values = values
+        declared = self._object.list
+        self._params = self._rendered(self._connector.params) | self._rendered(declared.params)
+        self._list_url = self._base_url + declared.path.render(self._values, encode=_percent_encoded)
+
+    def of(self, key: str) -> VendorClient:
+        """The same for one record (`{id}`) or for the list below one (`{parent.id}`), by its key."""
+        _ = self._auth_header  # so that it is made once
+        aimed = copy(self)
+        VendorClient._aim(aimed, self._values | {"": {**self._values[""], "id": key}, "parent": {"id": key}})
+        return aimed
 
     def __repr__(self) -> str:
         return f"VendorClient({self._connector.key}, {self._object.name})"
@@ -360,38 +375,3 @@ def _forms_of(*secrets: str | None) -> list[str]:
 
 def _in_query(text: str) -> str:
     return text if _PLAIN_IN_QUERY.fullmatch(text) else quote(text, safe="$:,@/")
-
-
-def planned_page_size(spec: ObjectSpec, requested: int | None, *, default: int = DEFAULT_PAGE_SIZE) -> int:
-    """`requested`, else what the connector declares, else `default`; never above the declared maximum."""
-    page = spec.list.page
-    size = max(1, requested or page.size or default)
-    return min(size, page.size_max) if page.size_max else size
-
-
-def check_query(spec: ObjectSpec, query: Mapping[str, str]) -> None:
-    """Refuse extra query parameters that paging sets itself: they would be overwritten without a word.
-
-    Raises InvalidInputError.
-    """
-    for name, _ in first_request(spec.list.page, None, 1).params:
-        if name in query:
-            raise InvalidInputError(
-                f"query.{name} is set by the paging of {spec.name!r}; accepted: other parameters, and `pageSize` and "
-                "`limit` beside `query`.",
-                field="query",
-            )
-
-
-def find_object(connector: Connector, name: str) -> ObjectSpec:
-    """The object called `name` (case matters), or the one that stands for any. Raises InvalidInputError."""
-    by_name = {each.name: each for each in connector.objects}
-    if name in by_name and name != ANY_OBJECT:
-        return by_name[name]
-    if ANY_OBJECT in by_name and name != ANY_OBJECT and _OBJECT_NAME.fullmatch(name) and not name.startswith("."):
-        return by_name[ANY_OBJECT]
-    known = ", ".join(sorted(by_name.keys() - {ANY_OBJECT})) or "none by name"
-    raise InvalidInputError(
-        f"The connector {connector.key!r} has no object {name[:MAX_OBJECT_NAME]!r}; accepted: {known}.",
-        field="objectName",
-    )

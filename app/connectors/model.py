@@ -222,6 +222,10 @@ class ListSpec:
     """How much later than its date says a record may come into the list."""
     dates: tuple[tuple[str, DateFilter], ...] = ()
     """By the field's name in the records."""
+    parent: str = ""
+    """The object below each of whose records this is a list; empty for a list of its own."""
+    is_single: bool = False
+    """`records` is one record, not an array of them."""
 
     def date_filter(self, field: str) -> DateFilter | None:
         """How the vendor filters by that field; None where it cannot."""
@@ -278,6 +282,8 @@ class ObjectSpec:
     """Dotted name of the date of a record's last change, empty where none is declared."""
     created_field: str = ""
     is_downloadable: bool = True
+    get: ListSpec | None = None
+    """How to read one record by its key: a list of one."""
 
 
 @dataclass(frozen=True)

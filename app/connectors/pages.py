@@ -130,10 +130,29 @@ class PageReader:
         )
 
 
+class RecordReader(PageReader):
+    """Reads an answer that is one record, or holds one. Where there is none, the page is empty."""
+
+    def read(self, body: bytes, hide: Hide = str) -> Page:
+        """Raises PageFault: not JSON, not UTF-8, nested too deep, or no object where one is declared."""
+        body = body.removeprefix(_BOM)
+        _check_text(body)
+        try:
+            found = find_raw(body, self._records)
+        except (Missing, RecursionError):
+            raise PageFault("not_json", f"The answer is not JSON: {_excerpt(body, hide)}") from None
+        if found is None:
+            return EMPTY_PAGE
+        record = bytes(found).strip()
+        if not record.startswith(b"{"):
+            raise PageFault("missing_records", f"There is no record at {self._records!r}: {_excerpt(body, hide)}")
+        return Page([_compact(record)])
+
+
 @lru_cache(maxsize=512)
 def page_reader(list_spec: ListSpec) -> PageReader:
     """The reader of `list_spec`, compiled once a process."""
-    return PageReader(list_spec)
+    return RecordReader(list_spec) if list_spec.is_single else PageReader(list_spec)
 
 
 def _value_pointers(list_spec: ListSpec, page: PageSpec) -> dict[str, str]:

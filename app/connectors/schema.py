@@ -38,6 +38,7 @@ from app.connectors.model import (
     LimitSpec,
     ListSpec,
     ObjectSpec,
+    PageKind,
     PageSpec,
     SelectSpec,
     SettingField,
@@ -84,6 +85,7 @@ class ListSchema(StrictSchema):
     total_is = Text(load_default="estimate", validate=one_of("exact", "estimate"))
     missing = Text(validate=one_of("fault", "empty"))
     read_timeout_s = Duration(data_key="read_timeout")
+    parent = Text(load_default="")
     page = Nested(PageSchema, required=True)
     select = Nested(SelectSchema)
     where = Nested(WhereSchema)
@@ -92,9 +94,7 @@ class ListSchema(StrictSchema):
 
     @validates_schema(pass_original=True)
     def _check(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> None:
-        errors: dict[str, list[str]] = {}
-        if not str(original["path"]).startswith("/") or any(char in str(original["path"]) for char in "?#"):
-            errors["path"] = ["is no path; accepted: begins with '/', holds no '?' or '#' (use `params`)"]
+        errors = _path_errors(original)
         if "total" in data and "total_header" in data:
             errors["total_header"] = ["is not accepted beside `total`"]
         errors |= _pointer_conflicts(data)
@@ -124,12 +124,39 @@ class DatesSchema(StrictSchema):
     created = Text(validate=Length(min=1))
 
 
+class GetSchema(StrictSchema):
+    """`get`: how to read one record by its key, `{id}`."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"method", "body", "limits"})
+
+    path = TemplateText(required=True)
+    params = template_map()
+    headers = header_map()
+    record = Pointer(load_default="")
+    read_timeout_s = Duration(data_key="read_timeout")
+
+    @validates_schema(pass_original=True)
+    def _check(self, _data: Any, original: Mapping[str, Any], **_: Any) -> None:
+        if errors := _path_errors(original):
+            raise ValidationError(errors)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """The arguments of a ListSpec."""
+        data["params"], data["headers"] = pairs(data["params"]), pairs(data["headers"])
+        return {"records": data.pop("record"), **data, "page": PageSpec(PageKind.NONE), "is_single": True}
+
+
+def _path_errors(original: Mapping[str, Any]) -> dict[str, list[str]]:
+    if str(original["path"]).startswith("/") and not any(char in str(original["path"]) for char in "?#"):
+        return {}
+    return {"path": ["is no path; accepted: begins with '/', holds no '?' or '#' (use `params`)"]}
+
+
 class ObjectSchema(StrictSchema):
     """One kind of record."""
 
-    later: ClassVar[frozenset[str]] = frozenset(
-        {"get", "create", "update", "upsert", "delete", "batch", "parent", "fields"}
-    )
+    later: ClassVar[frozenset[str]] = frozenset({"create", "update", "upsert", "delete", "batch", "fields"})
 
     id = Pointer()
     label = Text()
@@ -137,6 +164,7 @@ class ObjectSchema(StrictSchema):
     dates = Nested(DatesSchema)
     download = Boolean(load_default=True)
     list = Nested(ListSchema, required=True)
+    get = Nested(GetSchema)
 
 
 class SettingSchema(StrictSchema):
@@ -327,6 +355,7 @@ def object_specs(objects: Mapping[str, Any], default_timeout_s: float | None) ->
             updated_field=data.get("dates", {}).get("updated", ""),
             created_field=data.get("dates", {}).get("created", ""),
             is_downloadable=data["download"],
+            get=ListSpec(**{**defaults, **data["get"]}) if "get" in data else None,
         )
         for name, data in objects.items()
     )

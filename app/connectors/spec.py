@@ -18,9 +18,9 @@ from marshmallow import ValidationError
 from app.connectors.allowances import read_lowering
 from app.connectors.date_schema import doubled_params
 from app.connectors.fields import pairs
-from app.connectors.model import ANY_OBJECT, Connector, Params, SettingField
+from app.connectors.model import ANY_OBJECT, Connector, ListSpec, Params, SettingField
 from app.connectors.schema import SCHEMA, object_specs, setting_fields
-from app.connectors.templates import Placeholder, Template
+from app.connectors.templates import ID, IN_CONTEXT, OBJECT, PARENT_ID, SCOPES, Placeholder, Template
 from app.connectors.where_schema import MERGE, where_conflicts
 from app.errors import InvalidInputError
 
@@ -176,17 +176,18 @@ def _problems(connector: Connector, document: Mapping[str, Any]) -> Iterator[Pro
     names = [each.name for each in connector.settings]
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield Problem(f"/secret/{name}", "", "is declared under `config` too; one name has one value")
-    for pointer, template, is_object_known in _templates(connector):
+    for pointer, template, context in _templates(connector):
         for each in template.placeholders:
-            if each.scope and (each.scope, each.name) not in known:
+            if each.scope in SCOPES and (each.scope, each.name) not in known:
                 yield Problem(pointer, str(each), f"is not declared; add it under `{each.scope}`")
             if each.scope == "secret" and (pointer == "/base_url" or pointer.endswith("/path")):
                 yield Problem(
                     pointer, str(each), "secrets do not belong into host or path; accepted: auth, headers, params"
                 )
-            if not each.scope and not is_object_known:
-                yield Problem(pointer, str(each), f"is only known inside the object {ANY_OBJECT!r}")
+            if each.dotted in IN_CONTEXT - context:
+                yield Problem(pointer, str(each), f"is only known {_KNOWN_IN[each.dotted]}")
     yield from _doubled(connector)
+    yield from _child_problems(connector)
     first = connector.base_url.parts[0] if connector.base_url.parts else ""
     if isinstance(first, str) and not first.startswith(("https://", "http://")):
         yield Problem(
@@ -205,23 +206,61 @@ def _doubled(connector: Connector) -> Iterator[Problem]:
             yield Problem(at, "", f"sets {', '.join(doubled)}, which `defaults` sets already")
 
 
-def _templates(connector: Connector) -> Iterator[tuple[str, Template, bool]]:
-    """(pointer, template, whether `{object}` has a value there)."""
-    yield "/base_url", connector.base_url, False
+_KNOWN_IN = {
+    OBJECT: f"inside the object {ANY_OBJECT!r}",
+    ID: "in path and params of `get`",
+    PARENT_ID: "in path and params of a `list` with `parent`",
+}
+
+
+def _child_problems(connector: Connector) -> Iterator[Problem]:
+    """A list below a parent must be asked for by it, and so must a single record by its key."""
+    lists = {each.name: each.list for each in connector.objects}
+    for each in connector.objects:
+        at, parent = f"/objects/{_escaped(each.name)}", each.list.parent
+        if parent and (parent == each.name or parent not in lists or lists[parent].parent):
+            names = sorted(name for name in lists if not lists[name].parent)
+            accepted = f"accepted: an object with a list of its own ({', '.join(names)})"
+            yield Problem(f"{at}/list/parent", _shown(parent), accepted)
+        if parent and PARENT_ID not in _needed(each.list):
+            yield Problem(f"{at}/list", "", "needs {parent.id} in path or params, as it has a `parent`")
+        if each.get is not None and ID not in _needed(each.get):
+            yield Problem(f"{at}/get", "", "needs {id} in path or params")
+
+
+def _needed(spec: ListSpec) -> set[str]:
+    return {
+        each.dotted for template in (spec.path, *(each for _, each in spec.params)) for each in template.placeholders
+    }
+
+
+def _templates(connector: Connector) -> Iterator[tuple[str, Template, frozenset[str]]]:
+    """(pointer, template, which of IN_CONTEXT have a value there)."""
+    none: frozenset[str] = frozenset()
+    yield "/base_url", connector.base_url, none
     for part, template in vars(connector.auth).items():
         if isinstance(template, Template):
-            yield f"/auth/{part}", template, False
-    yield from _of_params("/defaults/headers", connector.headers, is_object_known=False)
-    yield from _of_params("/defaults/params", connector.params, is_object_known=False)
+            yield f"/auth/{part}", template, none
+    yield from _of_params("/defaults/headers", connector.headers, none)
+    yield from _of_params("/defaults/params", connector.params, none)
     for each in connector.objects:
-        at, is_any = f"/objects/{each.name}/list", each.name == ANY_OBJECT
-        yield f"{at}/path", each.list.path, is_any
-        yield from _of_params(f"{at}/params", each.list.params, is_object_known=is_any)
-        yield from _of_params(f"{at}/headers", each.list.headers, is_object_known=is_any)
+        named = frozenset({OBJECT}) if each.name == ANY_OBJECT else none
+        below = named | {PARENT_ID} if each.list.parent else named
+        yield from _of_list(f"/objects/{each.name}/list", each.list, below, named)
+        if each.get is not None:
+            yield from _of_list(f"/objects/{each.name}/get", each.get, named | {ID}, named)
 
 
-def _of_params(at: str, params: Params, *, is_object_known: bool) -> Iterator[tuple[str, Template, bool]]:
-    return ((f"{at}/{_escaped(name)}", template, is_object_known) for name, template in params)
+def _of_list(
+    at: str, spec: ListSpec, asked: frozenset[str], sent: frozenset[str]
+) -> Iterator[tuple[str, Template, frozenset[str]]]:
+    yield f"{at}/path", spec.path, asked
+    yield from _of_params(f"{at}/params", spec.params, asked)
+    yield from _of_params(f"{at}/headers", spec.headers, sent)
+
+
+def _of_params(at: str, params: Params, context: frozenset[str]) -> Iterator[tuple[str, Template, frozenset[str]]]:
+    return ((f"{at}/{_escaped(name)}", template, context) for name, template in params)
 
 
 def _flatten(messages: Any, document: Any, pointer: str) -> Iterator[Problem]:

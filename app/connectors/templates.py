@@ -1,4 +1,4 @@
-"""Placeholders in connector documents: `{config.x}`, `{secret.x|b64}`, `{object}`.
+"""Placeholders in connector documents: `{config.x}`, `{secret.x|b64}`, `{object}`, `{id}`, `{parent.id}`.
 
 There is no expression language: nothing to escape from, and everything is checked when a connector is saved.
 `{{` and `}}` stand for the braces themselves.
@@ -17,6 +17,10 @@ Values = Mapping[str, Mapping[str, str]]
 
 SCOPES = ("config", "secret")
 OBJECT = "object"
+ID = "id"
+PARENT_ID = "parent.id"
+IN_CONTEXT = frozenset({OBJECT, ID, PARENT_ID})
+"""Known in some places only: see app.connectors.spec."""
 
 
 def _percent_encode(text: str) -> str:
@@ -44,7 +48,7 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True)
 class Placeholder:
-    """One value to put in. `scope` is `config`, `secret`, or empty for `{object}`."""
+    """One value to put in. `scope` is `config`, `secret`, `parent`, or empty for `{object}` and `{id}`."""
 
     scope: str
     name: str
@@ -57,9 +61,13 @@ class Placeholder:
             text = FILTERS[name](text)
         return text
 
+    @property
+    def dotted(self) -> str:
+        """Scope and name."""
+        return f"{self.scope}.{self.name}" if self.scope else self.name
+
     def __str__(self) -> str:
-        dotted = f"{self.scope}.{self.name}" if self.scope else self.name
-        return "{" + "|".join((dotted, *self.filters)) + "}"
+        return "{" + "|".join((self.dotted, *self.filters)) + "}"
 
 
 @dataclass(frozen=True)
@@ -108,8 +116,9 @@ def _part(match: re.Match[str]) -> str | Placeholder:
         raise TemplateError(f"a lone {token!r}; write {token * 2!r} for the brace itself")
     dotted, *filters = (piece.strip() for piece in match[1].split("|"))
     name = _NAME.fullmatch(dotted)
-    if name is None or (name["scope"] or "") not in {*SCOPES, ""} or (not name["scope"] and name["name"] != OBJECT):
-        raise TemplateError(f"unknown placeholder {token!r}; accepted: {{config.NAME}}, {{secret.NAME}}, {{object}}")
+    if name is None or (name["scope"] not in SCOPES and dotted not in IN_CONTEXT):
+        accepted = "{config.NAME}, {secret.NAME}, {object}, {id}, {parent.id}"
+        raise TemplateError(f"unknown placeholder {token!r}; accepted: {accepted}")
     for each in filters:
         if each not in FILTERS:
             raise TemplateError(f"unknown filter {each!r} in {token!r}; accepted: {', '.join(FILTERS)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.db.chains import NOTED, noted_values
@@ -11,6 +11,7 @@ from app.db.pool import Connection, as_json
 from app.db.slices import SLOTS_PER_SLICE, Position, Standing, standing_from
 from app.domain.chains import Noted
 from app.domain.segments import Segment
+from app.domain.stalls import PageTimes
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class Progress:
     noted: Noted | None = None
     """For the job's chain, where it keeps account of one."""
     chain_id: int = 0
+    page_times: PageTimes = field(default_factory=PageTimes)
+    child_count: int = 0
+    child_missing_count: int = 0
 
 
 _MOVE = """
@@ -39,7 +43,8 @@ with moved as (
     sequence = sequence + %(segment_count)s, checkpoint = checkpoint + 1, try_count = 0, crash_count = 0,
     vendor_total = coalesce(%(vendor_total)s, vendor_total), stray_count = stray_count + %(strays)s,
     last_error = null, calls_held = greatest(0, calls_held - %(made)s) + %(wanted)s,
-    moved_at = now(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s)
+    moved_at = now(), lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s),
+    progressed_at = clock_timestamp(), page_times = %(page_times)s, page_p95_s = %(page_p95_s)s
   where id = %(slice)s and claim = %(claim)s and checkpoint = %(checkpoint)s and lease_expires_at is not null
   returning job_id, run_number, number, end_ns
 ), stored as (
@@ -58,6 +63,7 @@ with moved as (
     vendor_total = case when moved.end_ns is null then coalesce(%(vendor_total)s, vendor_total) else vendor_total end,
     filtered_count = filtered_count + %(filtered)s, undated_count = undated_count + %(undated)s,
     repeated_count = repeated_count + %(repeated)s,
+    child_count = child_count + %(children)s, child_missing_count = child_missing_count + %(missing)s,
     status = case when status in ('CREATED', 'STARTED') then 'RUNNING' else status end
   from moved where jobs.id = moved.job_id returning jobs.status
 )"""
@@ -96,13 +102,13 @@ def advance(
             "exhausted": position.exhausted,
             "segment_count": len(progress.segments),
             "segments": as_json([_segment_row(sequence + i, s) for i, s in enumerate(progress.segments)]),
-            **_counts(progress),
-        },
+        }
+        | _figures(progress),
     ).fetchone()
     return None if row is None else standing_from(row)
 
 
-def _counts(progress: Progress) -> dict[str, Any]:
+def _figures(progress: Progress) -> dict[str, Any]:
     return {
         "records": progress.record_count,
         "pages": progress.page_count,
@@ -114,6 +120,10 @@ def _counts(progress: Progress) -> dict[str, Any]:
         "undated": progress.undated_count,
         "strays": progress.stray_count,
         **noted_values(progress.chain_id, progress.noted),
+        "children": progress.child_count,
+        "missing": progress.child_missing_count,
+        "page_times": progress.page_times.counts,
+        "page_p95_s": progress.page_times.p95_s,
     }
 
 

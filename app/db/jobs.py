@@ -63,6 +63,10 @@ class Job:
     files_expire_at: datetime | None
     files_deleted_at: datetime | None
     sweep_orphans_at: datetime | None
+    page_size: int | None = None
+    resume: str | None = None
+    child_count: int = 0
+    child_missing_count: int = 0
 
     @property
     def element_id(self) -> int:
@@ -104,15 +108,17 @@ class NewJob:
     engine: Engine = "V3"
     pushed: dict[str, Any] | None = None
     asked_of_vendor: tuple[str, ...] = ()
+    resume: str | None = None
+    """See app.connectors.model.Resume."""
 
 
 _INSERT = """
 with job as (
   insert into jobs (id, organisation_id, user_id, instance_id, connector_id, connector_revision_id, object_name,
-    file_format, criteria, notification_url, engine, pushed, slice_count, asked_of_vendor)
+    file_format, criteria, notification_url, engine, pushed, slice_count, asked_of_vendor, page_size, resume)
   values (%(id)s, %(organisation_id)s, %(user_id)s, %(instance_id)s, %(connector_id)s, %(connector_revision_id)s,
     %(object_name)s, %(file_format)s, %(criteria)s, %(notification_url)s, %(engine)s, %(pushed)s, %(slice_count)s,
-    %(asked_of_vendor)s)
+    %(asked_of_vendor)s, %(page_size)s, %(resume)s)
   returning id, organisation_id, instance_id
 ), run as (
   insert into runs (job_id, number, api_limit, record_limit) select id, 1, %(api_limit)s, %(record_limit)s from job
@@ -326,31 +332,6 @@ def schedule_orphan_sweep(conn: Connection, job_id: int, *, in_s: float) -> None
         " where id = %s",
         (in_s, job_id),
     )
-
-
-def find_orphan_sweeps(conn: Connection, limit: int) -> list[tuple[int, datetime]]:
-    """Jobs whose objects are due for a look, with the time that made them so."""
-    rows = conn.execute(
-        "select id, sweep_orphans_at from jobs where sweep_orphans_at <= now() order by sweep_orphans_at limit %s"
-        " for update skip locked",
-        (limit,),
-    ).fetchall()
-    return [(row["id"], row["sweep_orphans_at"]) for row in rows]
-
-
-def finish_orphan_sweep(conn: Connection, job_id: int, due_at: datetime) -> None:
-    """The look that was due then is done; one that was asked for meanwhile is not."""
-    conn.execute("update jobs set sweep_orphans_at = null where id = %s and sweep_orphans_at = %s", (job_id, due_at))
-
-
-def find_expired(conn: Connection, limit: int) -> list[int]:
-    """Ended jobs whose files have been kept long enough."""
-    rows = conn.execute(
-        "select id from jobs where files_expire_at <= now() and status in ('COMPLETED', 'ABORTED', 'CANCELLED')"
-        " order by files_expire_at limit %s for update skip locked",
-        (limit,),
-    ).fetchall()
-    return [row["id"] for row in rows]
 
 
 def mark_files_deleted(conn: Connection, job_id: int) -> None:

@@ -5,6 +5,7 @@ Every statement of a holder repeats its claim number. No row back means that som
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,8 @@ class Claim:
     job_status: JobStatus
     span: Span | None = None
     """The window of time that the slice fetches; None: the job has one slice, and that has no window of its own."""
+    page_times: Sequence[int] = ()
+    """See app.domain.stalls."""
 
 
 _REOPEN = """
@@ -71,7 +74,7 @@ with target as (
 ), taken as (
   update slices set claim = claim + 1, worker_id = %(worker)s, calls_held = 0, wait_reason = null, nudged_at = null,
     lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s),
-    crash_count = crash_count + target.crashed::int
+    crash_count = crash_count + target.crashed::int, held_since = clock_timestamp(), doing = null, doing_since = null
   from target where slices.id = target.id returning slices.*
 ), job as (
   update jobs set status = case when status = 'CREATED' then 'STARTED' else status end,
@@ -110,6 +113,7 @@ def _claim_from(row: Row) -> Claim:
         crash_count=row["crash_count"],
         job_status=JobStatus(row["job_status"]),
         span=None if row["end_ns"] is None else Span(row["start_ns"], row["end_ns"]),
+        page_times=row["page_times"],
     )
 
 
@@ -139,13 +143,22 @@ SLOTS_PER_SLICE = f"""
 """
 
 
-def renew(conn: Connection, slice_id: int, claim_number: int, *, lease_s: float) -> Standing | None:
-    """Prolong the lease; None when the claim is lost."""
+def renew(
+    conn: Connection,
+    slice_id: int,
+    claim_number: int,
+    *,
+    lease_s: float,
+    doing: str | None = None,
+    doing_s: float = 0.0,
+) -> Standing | None:
+    """Prolong the lease; None when the claim is lost. `doing`: what the holder does, and for how many seconds."""
     row = conn.execute(
-        "update slices set lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s) from jobs"
+        "update slices set lease_expires_at = clock_timestamp() + make_interval(secs => %(lease)s), doing = %(doing)s,"
+        " doing_since = clock_timestamp() - make_interval(secs => %(doing_s)s) from jobs"
         " where slices.id = %(slice)s and slices.claim = %(claim)s and slices.lease_expires_at is not null"
         f" and jobs.id = slices.job_id returning jobs.status, {SLOTS_PER_SLICE}",
-        {"slice": slice_id, "claim": claim_number, "lease": lease_s},
+        {"slice": slice_id, "claim": claim_number, "lease": lease_s, "doing": doing, "doing_s": doing_s},
     ).fetchone()
     return None if row is None else standing_from(row)
 

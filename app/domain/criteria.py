@@ -27,11 +27,20 @@ SUPPORTED = (
     "notificationUrl",
     "metaData",
     "continueFromJobId",
+    "child",
 )
 """Criteria that work, by their names on the wire (reference 1a)."""
 
-PLANNED = ("docsHubDetails", "child")
+PLANNED = ("docsHubDetails",)
 """Criteria of the vendor's API that are refused by name until they work."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """Which records to nest in each record, and by which field of it (reference 9)."""
+
+    object_name: str
+    key_field: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,8 @@ class DownloadCriteria:
     filter_date_field: str | None = None
     where: str | None = None
     """Only records for which this OCNQL condition is true."""
+    child: Child | None = None
+    """Nest these records in each record."""
     file_name: str | None = None
     """Name of the result, with date patterns (reference 9)."""
     callback_payload: Any = None
@@ -85,6 +96,8 @@ class DownloadCriteria:
             "to": self.date_to,
             "filterDateField": self.filter_date_field,
             "where": self.where,
+            "child": self.child
+            and {"objectName": self.child.object_name, "parentPrimaryKeyFieldName": self.child.key_field},
             "pageSize": self.page_size,
             "limit": self.limit,
             "apiLimit": self.api_limit,
@@ -113,6 +126,7 @@ class DownloadCriteria:
             date_to=shown.get("to"),
             filter_date_field=shown.get("filterDateField"),
             where=shown.get("where"),
+            child=child_from(shown.get("child")),
             file_name=about.get("fileName"),
             callback_payload=about.get("callback-payload"),
             q=shown.get("q"),
@@ -138,6 +152,11 @@ class DownloadCriteria:
         """Names of criteria that are asked for otherwise than `source` has them."""
         own, other = self.echo(), source.echo()
         return tuple(name for name in sorted(self.named) if own.get(name) != other.get(name))
+
+
+def child_from(shown: dict[str, Any] | None) -> Child | None:
+    """The criterion `child` as it is written."""
+    return None if shown is None else Child(shown["objectName"], shown["parentPrimaryKeyFieldName"])
 
 
 def split_names(text: str) -> tuple[str, ...]:

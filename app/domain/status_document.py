@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from app.domain.criteria import Engine
 from app.domain.jobs import FileFormat, JobStatus, StopReason
+from app.domain.stalls import Stall
 
 _LONGEST_SHOWN = 300
 
@@ -91,6 +92,14 @@ class JobFacts(ListedFacts, Protocol):
     def seen_before(self) -> int: ...
     @property
     def started_at(self) -> datetime | None: ...
+    @property
+    def page_size(self) -> int | None: ...
+    @property
+    def resume(self) -> str | None: ...
+    @property
+    def child_count(self) -> int: ...
+    @property
+    def child_missing_count(self) -> int: ...
 
 
 class WaitFacts(Protocol):
@@ -111,7 +120,9 @@ def submission_document(instance_id: int, job_id: int, status: str) -> dict[str,
     return {"instanceId": instance_id, "id": str(job_id), "status": status}
 
 
-def status_document(job: JobFacts, now: datetime, waiting: WaitFacts | None = None) -> dict[str, Any]:
+def status_document(
+    job: JobFacts, now: datetime, waiting: WaitFacts | None = None, stall: Stall | None = None
+) -> dict[str, Any]:
     """The body of `GET /bulk/{id}/status` and of callbacks. `error` is there on failure only: clients test for it."""
     document = {**_v3(job, now), **_v2(job), "runNumber": job.run_number}
     about = job.criteria.get("metaData", {})
@@ -119,6 +130,10 @@ def status_document(job: JobFacts, now: datetime, waiting: WaitFacts | None = No
         document["callback-payload"] = about["callback-payload"]
     if waiting is not None and waiting.until is not None:
         document["statusMessage"] = f"{document['statusMessage']}; {_wait_line(waiting, waiting.until)}"
+    if stall is not None:
+        document["stalled"] = _stalled(stall)
+        reason = "" if waiting is not None else f": {stall.what}"
+        document["statusMessage"] = f"{document['statusMessage']}; no progress since {_iso(stall.since)}{reason}"
     if job.finished_at is not None:
         document["bulk_finish_time"] = _iso(job.finished_at)
     if job.error is not None:
@@ -161,10 +176,11 @@ def evidence_line(job: JobFacts) -> str:
     parts = [f"{job.record_count} records in {job.page_count} pages by {job.call_count} vendor calls"]
     if job.seen_before:
         parts.append(f"went on behind {job.seen_before} records that jobs before this one saw")
+    parts += _as_asked(job)
     if job.calls_written_off:
         parts.append(f"{job.calls_written_off} reserved calls written off after crashes")
     parts.append(_comparison(job))
-    parts += _left_out(job)
+    parts += _left_out(job) + _nested(job)
     parts += _told(job)
     if job.slice_count > 1:
         parts.append(f"read in {job.slice_count} slices of {job.criteria.get('filterDateField')}")
@@ -173,7 +189,33 @@ def evidence_line(job: JobFacts) -> str:
     if job.stop_reason is not None:
         more = "the vendor has or may have more" if job.has_more else "nothing left at the vendor"
         parts.append(f"stopped by {job.stop_reason.value}, {more}")
+    if job.resume in _PROMISES:
+        parts.append(_PROMISES[job.resume])
     return "; ".join(parts)
+
+
+_PROMISES = {
+    "replay": "pages are numbered: records added or deleted meanwhile may make others come twice or not at all",
+    "replay_unsafe": "PAGES ARE ASKED FOR BY OFFSET: any record added or deleted before it makes others come twice or "
+    "not at all",
+}
+"""What going on at a stored cursor does not promise (app.connectors.model.Resume)."""
+
+
+def _as_asked(job: JobFacts) -> list[str]:
+    """What was done otherwise than asked for."""
+    asked = job.criteria.get("pageSize")
+    if asked is None or job.page_size is None or asked <= job.page_size:
+        return []
+    return [f"pages of {job.page_size} instead of {asked}, the vendor's maximum"]
+
+
+def _nested(job: JobFacts) -> list[str]:
+    name = job.criteria.get("child", {}).get("objectName")
+    if name is None:
+        return []
+    missing = f", {job.child_missing_count} NOT FOUND" if job.child_missing_count else ""
+    return [f"{name} nested by {job.child_count} look-ups{missing}"]
 
 
 def seen_count(job: JobFacts) -> int:
@@ -284,6 +326,16 @@ def _message(job: ListedFacts) -> str:
     if job.status is JobStatus.CREATED:
         return "Waiting for a worker"
     return f"Downloaded {job.record_count} records so far"
+
+
+def _stalled(stall: Stall) -> dict[str, Any]:
+    page_s = stall.page_p95_s
+    return {
+        "since": _iso(stall.since),
+        "waitsFor": stall.waits_for.value,
+        "what": stall.what,
+        "pageTime": None if page_s is None else int(page_s * 1000),
+    }
 
 
 def _wait_line(waiting: WaitFacts, until: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.sandbox.children import CHILDREN
 from app.sandbox.faults import When
 from app.sandbox.habits import Habits
 from app.sandbox.kinds import KINDS
@@ -55,6 +56,7 @@ def guide(base_url: str) -> str:
             "\nLists (all GET, all the same records; ?group=a and other fields filter, odata by $filter, too)",
             f"{_DATES}\n{_kinds()}",
         ),
+        ("\nWhat belongs to records", _children()),
         ("\nCredentials", _AUTH),
         ("\nControl (needs no credential)", _CONTROL),
         ("\nSettings of an account", _rows(Plain)),
@@ -81,6 +83,10 @@ def curl_lines(base_url: str) -> str:
 
 def _kinds() -> str:
     return "\n".join(f"  {kind.example:<46}{kind.about}" for kind in KINDS.values())
+
+
+def _children() -> str:
+    return "\n".join(f"  {'/' + '/'.join(child.parts):<46}{child.about}" for child in CHILDREN.values())
 
 
 def _troubles() -> str:

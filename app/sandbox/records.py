@@ -30,7 +30,7 @@ _GIVEN: Final = (
 )
 _FAMILY: Final = ("Hopper", "Lovelace", "Turing", "Liskov", "Knuth", "Müller", "Ørsted", "Hamilton", "Noether", "Gödel")
 _CITIES: Final = ("Berlin", "Łódź", "São Paulo", "Kyoto", "Reykjavík", "Oslo", "Québec")
-_GROUPS: Final = "abcde"
+GROUPS: Final = "abcde"
 _TAGS: Final = ("[]", '["new"]', '["new","vip"]', '["a,b","c\\"d"]', '[["nested"],{"k":1}]')
 
 # JSON string contents that break decoders which are only nearly right; each is legal JSON text.
@@ -98,7 +98,7 @@ def facts(n: int, seed: int) -> Facts:
     return Facts(
         name=name,
         email=f"user{n}.{mixed % 9973}@example.test",
-        group=_GROUPS[mixed // 120 % 5],
+        group=GROUPS[mixed // 120 % 5],
         active="true" if mixed & 64 else "false",
         archived="true" if n % 3 == 0 else "false",
     )

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from app.sandbox import auth
 from app.sandbox.accounts import Account, Accounts, Admission, LogEntry
+from app.sandbox.children import CHILDREN, child_answer, child_of
 from app.sandbox.dates import in_range
 from app.sandbox.kinds import KINDS, Question, QuestionError
 from app.sandbox.limits import wait_header
@@ -91,6 +92,8 @@ class Vendor:
     def _page(self, call: _Call, records: int | None, group: str | None = None) -> Answer:
         """The page of so many records; None: of a list that is empty whatever is asked."""
         settings, request = call.settings, call.request
+        if call.kind in CHILDREN:
+            return child_answer(call.kind, request.path, request.query, settings.plain.records)
         try:
             question = Question(
                 query=request.query,
@@ -127,6 +130,8 @@ def _route(request: Request) -> tuple[str, str | None, Answer | None]:
     """Page kind, required kind of credential, and the answer when the path is none of ours."""
     parts = request.path.strip("/").split("/")
     required = None
+    if request.method == "GET" and (child := child_of(request.path)) is not None:
+        return child, None, None
     if parts[0] == "auth" and len(parts) == 4 and parts[1] in auth.KINDS:  # noqa: PLR2004 - /auth/KIND/PAGE/records
         required, parts = parts[1], parts[2:]
     if len(parts) != 2 or parts[1] != "records" or parts[0] not in KINDS:  # noqa: PLR2004 - /PAGE/records

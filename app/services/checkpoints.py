@@ -13,6 +13,7 @@ from app.db.pool import Connection, Database
 from app.db.slices import Claim, Position, Standing
 from app.domain.chains import Noted
 from app.domain.selection import Selected
+from app.domain.stalls import PageTimes
 from app.errors import StorageError, TransientError
 from app.services.calls import CallBudget
 from app.services.lease import Lease
@@ -36,6 +37,8 @@ class _Next:
     undated_count: int
     stray_count: int
     noted: Noted | None
+    child_count: int
+    child_missing_count: int
 
 
 class Checkpoints:
@@ -66,28 +69,48 @@ class Checkpoints:
         self._every_s = every_s
         self._lease_s = lease_s
         self._sequence = claim.sequence
-        self._page_count = self._filtered_count = self._undated_count = self._stray_count = 0
+        self._forget()
         self._next: _Next | None = None
         self._next_at = time.monotonic() + min(FIRST_AFTER_S, every_s)
         self.committed = claim.position
         self.position = claim.position
         """Behind the last record that was taken in; ahead of `committed` between checkpoints."""
         self.vendor_total: int | None = None
+        self._page_times = PageTimes(claim.page_times)
 
     @property
     def is_any_committed(self) -> bool:
         """True where this leg has made progress that counts."""
         return self.committed != self._claim.position
 
-    def take_in(self, selected: Selected, size_bytes: int, position: Position, *, came_packed: bool) -> None:
-        """Add a page's records, about so long together; they count with the next commit. Raises the storage errors."""
+    def take_in(
+        self,
+        selected: Selected,
+        size_bytes: int,
+        position: Position,
+        *,
+        came_packed: bool,
+        page_s: float,
+        page_count: int = 1,
+    ) -> None:
+        """Add a page's records, about so long together; they count with the next commit. Raises the storage errors.
+
+        `page_s`: how long the vendor took for them.
+        """
         self._output.add(selected.records, size_bytes, came_packed=came_packed)
-        self._page_count += 1
+        self._is_any_taken = True
+        self._page_count += page_count
+        self._page_times.add(page_s)
         self._filtered_count += selected.filtered
         self._undated_count += selected.undated
         left_out = selected.filtered + selected.undated + selected.repeated
         self._stray_count += selected.consumed - len(selected.records) - left_out
         self.position = position
+
+    def count_children(self, found: int, missing: int) -> None:
+        """Child look-ups that found something, and records that have no child; they count with the next commit."""
+        self._child_count += found
+        self._child_missing_count += missing
 
     def keep_up(self) -> None:
         """Do what is due and needs no waiting. Raises as `commit` does."""
@@ -115,7 +138,7 @@ class Checkpoints:
                 self._settle(self._next)
 
     def _seal(self) -> None:
-        if self._page_count == 0 and self._output.record_count == 0:
+        if not self._is_any_taken:
             return
         self._next = _Next(
             self._output.seal(),
@@ -126,12 +149,16 @@ class Checkpoints:
             self._undated_count,
             self._stray_count,
             None if self._overlap is None else self._overlap.seal(),
+            self._child_count,
+            self._child_missing_count,
         )
         self._forget()
         self._next_at = time.monotonic() + self._every_s
 
     def _forget(self) -> None:
+        self._is_any_taken = False
         self._page_count = self._filtered_count = self._undated_count = self._stray_count = 0
+        self._child_count = self._child_missing_count = 0
 
     def _settle(self, following: _Next) -> None:
         segments = following.sealed.segments()
@@ -149,6 +176,9 @@ class Checkpoints:
             stray_count=following.stray_count,
             noted=following.noted,
             chain_id=0 if self._overlap is None else self._overlap.chain_id,
+            child_count=following.child_count,
+            child_missing_count=following.child_missing_count,
+            page_times=self._page_times,
         )
         self._advance(progress)
         self._lease.checkpoint += 1

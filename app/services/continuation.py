@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from app.connectors.client import find_object
+from app.connectors.objects import find_object
 from app.connectors.model import ObjectSpec
 from app.db import chains, jobs
 from app.db.connectors import Pin, get_revision
@@ -115,6 +115,8 @@ def _check_token(ctx: Context, conn: Connection, source: Job, wanted: ObjectSpec
 
 def _incremental(conn: Connection, asked: DownloadCriteria, source: Job, pin: Pin) -> GoingOn:
     before = DownloadCriteria.from_echo(source.criteria)
+    if before.child is not None or asked.child is not None:
+        _refuse(source, "child", "jobs with child keep no account of what they delivered. Submit it without.")
     wanted = find_object(pinned_connector(conn, pin.revision_id, pin.digest), source.object_name)
     mark = _mark_of(conn, asked, source, before, wanted)
     floor_us = mark.ahead(_lookback_us(conn, source))

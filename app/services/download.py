@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import assert_never
 
 import structlog
@@ -16,14 +15,11 @@ import structlog
 from app.connectors.classify import Verdict
 from app.connectors.client import Failed, GotPage
 from app.connectors.model import Action
-from app.db import jobs, segments, slices
-from app.db.pool import Connection
+from app.db import jobs, segments
 from app.db.slices import Claim, HandBack, Position
 from app.domain.jobs import FileFormat, JobStatus, StopReason
 from app.domain.retry import GiveUp, RetryPolicy, decide
-from app.enqueue import TaskName
 from app.errors import (
-    BrokerUnavailableError,
     ConfigError,
     DatabaseUnavailableError,
     LostClaimError,
@@ -35,8 +31,10 @@ from app.services.calls import CallBudget
 from app.services.checkpoints import Checkpoints
 from app.services.context import Context
 from app.services.fetching import Fetching
-from app.services.finish import BY_THE_USER, finish_run, leave_run
+from app.services.finish import BY_THE_USER, abort_run
 from app.services.lease import Lease, claim_slice
+from app.services.leg_end import LegEnd
+from app.services.nesting import Nesting
 from app.services.output import Output
 from app.services.plan import InstanceGoneError, Plan, load_plan
 from app.services.vendor_budget import BudgetWait
@@ -70,13 +68,13 @@ def run_leg(ctx: Context, slice_id: int, *, worker_id: int | None, is_stopping: 
 def _work(ctx: Context, claim: Claim, lease: Lease) -> None:
     try:
         if claim.crash_count >= ctx.settings.crash_tries:
-            _abort_unplanned(ctx, claim, StopReason.CRASHES, _crash_text(claim))
+            abort_run(ctx, claim, StopReason.CRASHES, _crash_text(claim))
             return
         leg = Leg(ctx, claim, lease, lease.persist(lambda conn: load_plan(ctx, conn, claim, lease)))
     except InstanceGoneError as error:
-        _abort_unplanned(ctx, claim, StopReason.INSTANCE_GONE, error.message)
+        abort_run(ctx, claim, StopReason.INSTANCE_GONE, error.message)
     except ConfigError as error:
-        _abort_unplanned(ctx, claim, StopReason.CONFIG, error.message)
+        abort_run(ctx, claim, StopReason.CONFIG, error.message)
     except (DatabaseUnavailableError, LostClaimError) as error:
         log.warning("leg.given_up", reason=error.message)
     else:
@@ -89,19 +87,6 @@ def _crash_text(claim: Claim) -> str:
         "so the job was stopped: the page there may be too much for a worker. What was committed stays readable and "
         "the job can be restarted."
     )
-
-
-def _abort_unplanned(ctx: Context, claim: Claim, reason: StopReason, detail: str) -> None:
-    """End the run before anything of it was done in this leg; a cancel that was asked meanwhile wins."""
-    try:
-        with ctx.db.transaction() as conn:
-            job = jobs.get_for_worker(conn, claim.job_id, lock=True)
-            if not slices.is_held_by(conn, claim.slice_id, claim.number):
-                return
-            ended = finish_run(ctx, conn, job.id, JobStatus.ABORTED, reason, detail)
-            log.info("job.ended", status=ended.status.value, stop_reason=reason.value, detail=detail)
-    except TransientError as error:
-        log.warning("leg.given_up", reason=error.message)
 
 
 def _text_of(failed: Failed) -> str:
@@ -126,6 +111,7 @@ class Leg:
         self._output = Output(ctx.store, claim, encoding=settings.segment_encoding, columns=self._known_columns())
         times = {"every_s": settings.checkpoint_s, "lease_s": settings.lease_s}
         self._checkpoints = Checkpoints(ctx.db, claim, lease, self._output, self._calls, plan.overlap, **times)
+        self._end = LegEnd(ctx, claim, lease, self._calls, self._checkpoints)
         self._policy = RetryPolicy(settings.retry_tries, settings.retry_base_s, settings.retry_cap_s)
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
         self._records_left = plan.run.records_left
@@ -165,10 +151,10 @@ class Leg:
             self._start_over(StopReason.CONFIG, f"Storage: {error.message}", error.retry_after_s)
         except StorageError as error:
             self._checkpoints.abandon(self._ctx.store)
-            self._end(JobStatus.ABORTED, StopReason.CONFIG, f"The storage refuses: {error.message}")
+            self._end.run_over(JobStatus.ABORTED, StopReason.CONFIG, f"The storage refuses: {error.message}")
         except ConfigError as error:
             self._checkpoints.abandon(self._ctx.store)
-            self._end(JobStatus.ABORTED, StopReason.CONFIG, error.message)
+            self._end.run_over(JobStatus.ABORTED, StopReason.CONFIG, error.message)
         except Exception as error:
             # A mistake of ours must not hold the lease until it runs out, nor look like a worker's death.
             log.exception("leg.failed")
@@ -180,14 +166,14 @@ class Leg:
         """Do the next thing; False once the slice is handed back or the run has ended."""
         position = self._checkpoints.position
         if self._lease.is_cancelled:
-            return self._cancelled()
+            return self._end.finish(*BY_THE_USER)
         if position.exhausted:
-            return self._complete(StopReason.EXHAUSTED, "")
+            return self._end.finish(JobStatus.COMPLETED, StopReason.EXHAUSTED, "")
         if self._records_left == 0:
-            return self._complete(StopReason.LIMIT, "The limit of the criteria was reached.")
+            return self._end.finish(JobStatus.COMPLETED, StopReason.LIMIT, "The limit of the criteria was reached.")
         if not self._fetching.is_under_way(position):
             if self._is_leg_over():
-                return self._pause()
+                return self._end.pause(self._tries)
             return self._begin(position)
         return self._take_page(position)
 
@@ -195,8 +181,8 @@ class Leg:
         try:
             is_begun = self._fetching.begin(position, self._records_left)
         except BudgetWait as wait:
-            return self._wait_for_budget(wait)
-        return is_begun or self._api_limit_reached()
+            return self._end.wait_for_budget(wait, self._tries)
+        return is_begun or self._end.api_limit_reached(self._plan.run.api_limit)
 
     def _is_leg_over(self) -> bool:
         lasted_s = time.monotonic() - self._began_at
@@ -216,7 +202,21 @@ class Leg:
             case _:
                 assert_never(result)
 
+    def _accept_nested(self, nesting: Nesting, got: GotPage, position: Position) -> bool:
+        """Take in the records that have their children; only they are progress."""
+        done = nesting.take_in(got, position, self._records_left, self._checkpoints, behind=self._behind)
+        if done.is_any:
+            self._tries, self._is_refreshed, self._records_left = 0, False, done.records_left
+        if done.failed is not None:
+            return self._failed(done.failed, position)
+        if done.budget_wait is not None:
+            return self._end.wait_for_budget(done.budget_wait, self._tries)
+        self._lease.check()  # where a look-up was interrupted, the next step sees why
+        return not done.is_out_of_calls or self._end.api_limit_reached(self._plan.run.api_limit)
+
     def _accept(self, got: GotPage, position: Position) -> bool:
+        if self._fetching.nesting is not None:
+            return self._accept_nested(self._fetching.nesting, got, position)
         self._tries = 0
         self._is_refreshed = False
         # A vendor that lost records since may answer a shorter page than the one that was left half delivered.
@@ -233,7 +233,7 @@ class Leg:
         if got.total is not None:
             self._checkpoints.vendor_total = got.total
         size_bytes = got.body_bytes * len(selected.records) // max(1, got.page.count)
-        self._checkpoints.take_in(selected, size_bytes, behind, came_packed=got.came_packed)
+        self._checkpoints.take_in(selected, size_bytes, behind, came_packed=got.came_packed, page_s=got.elapsed_s)
         if self._goes_ahead and got.elapsed_s < _QUICK_S:
             self._checkpoints.keep_up()
         else:
@@ -275,9 +275,9 @@ class Leg:
         try:
             self._lease.persist(lambda conn: self._plan.reload_credentials(self._ctx, conn))
         except InstanceGoneError as error:
-            return self._finish(JobStatus.ABORTED, StopReason.INSTANCE_GONE, error.message)
+            return self._end.finish(JobStatus.ABORTED, StopReason.INSTANCE_GONE, error.message)
         except ConfigError as error:
-            return self._finish(JobStatus.ABORTED, StopReason.CONFIG, error.message)
+            return self._end.finish(JobStatus.ABORTED, StopReason.CONFIG, error.message)
         return True
 
     def _shrink(self, position: Position, verdict: Verdict) -> bool:
@@ -295,16 +295,16 @@ class Leg:
         decision = decide(self._policy, self._tries, verdict.retry_after_s, self._dice)
         if isinstance(decision, GiveUp):
             return self._vendor_refused(failed, tries=decision.tries)
-        self._save()
+        self._checkpoints.commit()
         left_s = self._lease.wait(decision.wait_s) if decision.is_short else decision.wait_s
         if left_s == 0 or self._lease.is_cancelled:
             return True
         text = _text_of(failed)
-        return self._snooze(left_s, f"Vendor: {text}", text)
+        return self._end.hand_back(HandBack(left_s, self._tries, wait_reason=f"Vendor: {text}", last_error=text))
 
     def _vendor_refused(self, failed: Failed, *, tries: int = 0) -> bool:
         after = f" ({tries} tries without progress)" if tries else ""
-        return self._finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, f"{_text_of(failed)}{after}")
+        return self._end.finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, f"{_text_of(failed)}{after}")
 
     def _start_over(self, reason: StopReason, cause: str, retry_after_s: float | None = None) -> None:
         """Nothing since the last commit counts; the position is tried again later, or given up as any other failure."""
@@ -312,83 +312,9 @@ class Leg:
         tries = 1 if self._checkpoints.is_any_committed else self._claim.try_count + 1
         decision = decide(self._policy, tries, retry_after_s, self._dice)
         if isinstance(decision, GiveUp):
-            self._end(JobStatus.ABORTED, reason, f"{cause} ({tries} tries without progress)")
+            self._end.run_over(JobStatus.ABORTED, reason, f"{cause} ({tries} tries without progress)")
         else:
-            self._hand_back(HandBack(decision.wait_s, tries, wait_reason=cause, last_error=cause))
+            self._end.hand_back(HandBack(decision.wait_s, tries, wait_reason=cause, last_error=cause))
         # An object whose write failed may be there all the same.
         with self._ctx.db.connection() as conn:
             jobs.schedule_orphan_sweep(conn, self._claim.job_id, in_s=self._ctx.settings.lease_s)
-
-    # How a leg ends --------------------------------------------------------------------------------------------------
-
-    def _save(self) -> None:
-        """Commit what is there. A changed page size alone is no progress and is saved by the hand-back."""
-        self._checkpoints.commit()
-
-    def _pause(self) -> bool:
-        self._save()
-        self._hand_back(HandBack(0.0, self._tries))
-        self._nudge_myself()
-        return False
-
-    def _snooze(self, wait_s: float, reason: str, detail: str) -> bool:
-        self._hand_back(HandBack(wait_s, self._tries, wait_reason=reason, last_error=detail))
-        return False
-
-    def _wait_for_budget(self, wait: BudgetWait) -> bool:
-        """Somebody else's turn at the vendor: no attempt is spent."""
-        self._save()
-        if self._lease.is_cancelled:
-            return True
-        self._hand_back(HandBack(wait.snooze_s, self._tries, wait_reason=wait.message))
-        return False
-
-    def _hand_back(self, back: HandBack) -> None:
-        moved = self._checkpoints.position if self._checkpoints.position != self._checkpoints.committed else None
-        full = replace(back, calls_made=self._calls.made, calls_unused=self._calls.held, position=moved)
-        self._lease.persist(lambda conn: slices.hand_back(conn, self._claim.slice_id, self._claim.number, full))
-
-    def _nudge_myself(self) -> None:
-        """Go on at once unless others wait: then the sweeper decides whose turn it is."""
-        if self._lease.is_stopping or self._lease.others_wait:
-            return
-        try:
-            self._ctx.enqueuer.send(TaskName.DOWNLOAD_LEG, self._claim.slice_id)
-        except BrokerUnavailableError as error:
-            log.info("hint.not_sent", reason=error.message)
-
-    def _api_limit_reached(self) -> bool:
-        state = JobStatus(self._ctx.settings.api_limit_state)
-        text = f"The apiLimit of {self._plan.run.api_limit} vendor calls was reached; restart the job to go on."
-        return self._finish(state, StopReason.API_LIMIT, text)
-
-    def _complete(self, reason: StopReason, detail: str) -> bool:
-        return self._finish(JobStatus.COMPLETED, reason, detail)
-
-    def _cancelled(self) -> bool:
-        return self._finish(*BY_THE_USER)
-
-    def _finish(self, status: JobStatus, reason: StopReason, detail: str) -> bool:
-        self._save()
-        self._end(status, reason, detail)
-        return False
-
-    def _end(self, status: JobStatus, reason: StopReason, detail: str) -> None:
-        """One transaction; after a doubtful COMMIT it is tried again and finds the slice fenced if the first stands."""
-
-        def end(conn: Connection) -> JobStatus:
-            with conn.transaction():
-                job = jobs.get_for_worker(conn, self._claim.job_id, lock=True)
-                if not slices.is_held_by(conn, self._claim.slice_id, self._claim.number):
-                    raise LostClaimError("The run has ended already, or somebody else holds the slice.")
-                slices.settle_calls(conn, self._claim.slice_id, made=self._calls.made, unused=self._calls.held)
-                return finish_run(self._ctx, conn, job.id, status, reason, detail).status
-
-        if self._claim.span is not None and self._lease.persist(self._leave(reason)):
-            log.info("slice.ended", stop_reason=reason.value)
-            return
-        log.info("job.ended", status=self._lease.persist(end).value, stop_reason=reason.value)
-
-    def _leave(self, reason: StopReason) -> Callable[[Connection], bool]:
-        made, unused = self._calls.made, self._calls.held
-        return lambda conn: leave_run(conn, self._claim, reason, made=made, unused=unused)

@@ -9,8 +9,10 @@ from itertools import islice
 from app.connectors.ahead import Place
 from app.connectors.client import Call, FetchResult, GotPage
 from app.db.slices import Position
+from app.domain.stalls import CALLING
 from app.services.calls import CallBudget
 from app.services.lease import Lease
+from app.services.nesting import Nesting
 from app.services.plan import Plan
 from app.services.vendor_budget import BudgetWait, in_turn
 
@@ -28,14 +30,18 @@ class Fetching:
         self._plan = plan
         self._lease = lease
         self._calls = calls
-        self._most_calls = most_calls
+        self._most_calls = 1 if plan.child else most_calls
+        self.nesting = Nesting(plan, plan.child, lease, calls, most_calls=most_calls) if plan.child else None
+        """Where records get their children, page by page."""
+        self._is_kept_wanted = False
+        """The page that waits for children is what was begun last."""
         self._under_way: dict[Place, Call] = {}
         self._is_slow = False
         self._page_bytes = 0
 
     def is_under_way(self, position: Position) -> bool:
         """The call for that page was begun and its result not asked for."""
-        return self._place(position) in self._under_way
+        return self._is_kept_wanted or self._place(position) in self._under_way
 
     def begin(self, position: Position, records_left: int | None = None) -> bool:
         """Send the call for the page at `position`, and those behind it that will surely be wanted.
@@ -45,6 +51,9 @@ class Fetching:
         DatabaseUnavailableError; then nothing was sent.
         """
         self._lease.check()
+        if self.nesting is not None and self.nesting.page(position) is not None:
+            self._is_kept_wanted = True
+            return True
         if not in_turn(self._lease, lambda: self._send(position)):
             return False
         with self._plan.budget.ahead():
@@ -107,13 +116,17 @@ class Fetching:
 
         Raises Interrupted when the lease says stop, and what `meanwhile` raises.
         """
+        if self.nesting is not None and (kept := self.nesting.page(position)) is not None:
+            self._is_kept_wanted = False
+            return kept
         call = self._under_way.pop(self._place(position))
 
         def beat() -> bool:
             meanwhile()
             return self._lease.beat()
 
-        result = call.result(beat, cursor=position.cursor)
+        with self._lease.doing(CALLING):
+            result = call.result(beat, cursor=position.cursor)
         if isinstance(result, GotPage):
             self._is_slow = self._is_slow or result.elapsed_s >= _SLOW_S
             self._page_bytes = result.body_bytes
@@ -126,3 +139,5 @@ class Fetching:
         for call in self._under_way.values():
             call.abandon()
         self._under_way.clear()
+        if self.nesting is not None:
+            self.nesting.abandon()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import structlog
 
 from app.db import deliveries, jobs, notices, runs, slices
 from app.db.jobs import Ending, Job
@@ -11,8 +12,10 @@ from app.db.slices import Claim
 from app.domain.deliveries import event_id
 from app.domain.jobs import JobStatus, StopReason
 from app.domain.status_document import seen_count, status_document
-from app.errors import LostClaimError
+from app.errors import LostClaimError, TransientError
 from app.services.context import Context
+
+log = structlog.get_logger()
 
 BY_THE_USER = (JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user.")
 """How a run ends that its user cancelled, whoever carries it out."""
@@ -94,3 +97,16 @@ def _owe_callback(ctx: Context, conn: Connection, job: Job) -> None:
         body=msgspec.json.encode(status_document(job, ctx.now())),
     )
     notices.notify(conn)
+
+
+def abort_run(ctx: Context, claim: Claim, reason: StopReason, detail: str) -> None:
+    """End the run before anything of it was done in this leg; a cancel that was asked meanwhile wins."""
+    try:
+        with ctx.db.transaction() as conn:
+            job = jobs.get_for_worker(conn, claim.job_id, lock=True)
+            if not slices.is_held_by(conn, claim.slice_id, claim.number):
+                return
+            ended = finish_run(ctx, conn, job.id, JobStatus.ABORTED, reason, detail)
+            log.info("job.ended", status=ended.status.value, stop_reason=reason.value, detail=detail)
+    except TransientError as error:
+        log.warning("leg.given_up", reason=error.message)

@@ -13,6 +13,7 @@ from app.db.migrate import pending
 from app.enqueue import QueueName
 from app.errors import BrokerUnavailableError, DatabaseUnavailableError, HaulageError
 from app.services.context import Context
+from app.services.stalls import count_stalled
 
 _FIGURES_S = 2.0
 _PROBE_S = 10.0
@@ -31,6 +32,8 @@ class Figures:
     deliveries_pending: int
     deliveries_due: int
     deliveries_failed: int
+    stalled: dict[str, int] = field(default_factory=dict)
+    """Jobs that make no progress, by what they wait for."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def _figures(ctx: Context) -> Figures:
             deliveries_pending=owed.pending_count,
             deliveries_due=owed.due_count,
             deliveries_failed=owed.failed_count,
+            stalled=count_stalled(ctx, conn),
         )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from app.db import slices
@@ -77,6 +78,7 @@ class Lease:
         """How long a leg may last, since others wait for its slot."""
         self.is_cancelled = claim.job_status is JobStatus.CANCELLATION_PENDING
         self.is_lost = False
+        self._doing: tuple[str, float] | None = None
         self.extend_from(claimed_at)
 
     def extend_from(self, asked_at: float) -> None:
@@ -110,6 +112,15 @@ class Lease:
             self._stopping_since = time.monotonic()
         return self.is_cancelled or self._stopping_since is not None
 
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Inside, signs of life say so: a job that stands still can then tell what it waits for."""
+        self._doing = (what, time.monotonic())
+        try:
+            yield
+        finally:
+            self._doing = None
+
     def check(self) -> None:
         """Show a sign of life when one is due. Raises LostClaimError when the slice is not ours any more."""
         now = time.monotonic()
@@ -122,7 +133,15 @@ class Lease:
     def _renew(self, now: float) -> None:
         try:
             with self._db.connection() as conn:
-                standing = slices.renew(conn, self._claim.slice_id, self._claim.number, lease_s=self._lease_s)
+                what, since = self._doing or (None, now)
+                standing = slices.renew(
+                    conn,
+                    self._claim.slice_id,
+                    self._claim.number,
+                    lease_s=self._lease_s,
+                    doing=what,
+                    doing_s=now - since,
+                )
         except DatabaseUnavailableError:
             self._looked_at = now  # asked again after the next pause; the lease's end decides
             return
@@ -155,7 +174,8 @@ class Lease:
     def wait(self, seconds: float) -> float:
         """Wait a little, as long as nobody asks us to stop. Returns the seconds left then. Raises LostClaimError."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self.is_stopping:
-            self.check()
-            time.sleep(min(left, _STEP_S))
+        with self.doing("a short wait"):
+            while (left := until - time.monotonic()) > 0 and not self.is_stopping:
+                self.check()
+                time.sleep(min(left, _STEP_S))
         return max(0.0, left)

@@ -8,8 +8,10 @@ from app.db import jobs, queue
 from app.db.job_conditions import JobFilter
 from app.db.jobs import Job, ListedJob
 from app.db.queue import Waiting
+from app.domain.stalls import Stall
 from app.errors import InvalidInputError, NotFoundError
 from app.services.context import Caller, Context
+from app.services.stalls import find_stall
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,24 @@ def get_job(ctx: Context, caller: Caller, job_id: int) -> Job:
         return jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
 
 
-def get_progress(ctx: Context, caller: Caller, job_id: int) -> tuple[Job, Waiting | None]:
-    """A job of the caller's instance and, while it is not ended, what it waits for. Raises NotFoundError."""
+@dataclass(frozen=True)
+class Standing:
+    """A job and, while it is not ended, what it waits for."""
+
+    job: Job
+    waiting: Waiting | None = None
+    """It is not to go on before some time."""
+    stall: Stall | None = None
+    """It has made no progress for long."""
+
+
+def get_progress(ctx: Context, caller: Caller, job_id: int) -> Standing:
+    """How a job of the caller's instance stands. Raises NotFoundError."""
     with ctx.db.connection() as conn:
         job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
-        return job, None if job.status.is_terminal else queue.find_waiting(conn, job_id)
+        if job.status.is_terminal:
+            return Standing(job)
+        return Standing(job, queue.find_waiting(conn, job_id), find_stall(ctx, conn, job_id))
 
 
 def list_jobs(ctx: Context, caller: Caller, *, after: int, page_size: int, narrow: JobFilter | None) -> JobPage:

@@ -141,8 +141,10 @@ def load_overlap(
     lease: Lease,
     now: Callable[[], datetime],
 ) -> Overlap | None:
-    """None where the job keeps no account: no filterDateField, no id, or begun behind pages that nobody noted."""
-    if not criteria.filter_date_field or not client.id_pointer:
+    """None where the job keeps no account: no filterDateField, no id, begun behind pages that nobody noted, or with
+    `child`, whose records are delivered apart from their page.
+    """
+    if not criteria.filter_date_field or not client.id_pointer or criteria.child is not None:
         return None
     mark = chains.find_mark(conn, job.id)
     if mark is None:

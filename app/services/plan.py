@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from app.connectors.children import ChildLink, find_child
 from app.connectors.client import VendorClient
+from app.connectors.objects import find_object, planned_page_size
 from app.db import plans
 from app.db.jobs import Job
 from app.db.plans import Footing
 from app.db.pool import Connection
 from app.db.runs import Run
 from app.db.slices import Claim
-from app.domain.criteria import DownloadCriteria
+from app.domain.criteria import DownloadCriteria, child_from
+from app.domain.nesting import Naming
 from app.domain.selection import Record, Selected, Selection
 from app.domain.slicing import SliceSelection
 from app.errors import HaulageError
@@ -20,13 +23,34 @@ from app.services.context import Context
 from app.services.elements import pinned_connector
 from app.services.lease import Lease
 from app.services.overlap import Overlap, load_overlap
-from app.services.selecting import needed_fields
+from app.services.selecting import needed_fields, selection_of, without_choice, without_cutting
 from app.services.slicing import query_of, slice_selection
 from app.services.vendor_budget import VendorBudget
 
 
 class InstanceGoneError(HaulageError):
     """The job's instance was deleted or disabled."""
+
+
+@dataclass
+class ChildPlan:
+    """How the children of records are found, and what is done to records that have theirs."""
+
+    name: str
+    client: VendorClient
+    naming: Naming
+    page_size: int
+    cutting: Selection | None
+
+    def joined(self, items: Sequence[Record]) -> bytes | None:
+        """What stands in a record for these children."""
+        if self.naming.is_list:
+            return b"[" + b",".join(items) + b"]"
+        return bytes(items[0]) if items else None
+
+    def cut(self, records: Sequence[bytes]) -> Sequence[Record]:
+        """The fields that the criteria choose, of children too."""
+        return records if self.cutting is None else self.cutting.apply(records).records
 
 
 @dataclass
@@ -40,7 +64,8 @@ class Plan:
     budget: VendorBudget
     """What the client sends through."""
     selection: Selection | SliceSelection | None = None
-    """What is done to records; None where they stay as they are."""
+    """What is done to records, before they get their children; None where they stay as they are."""
+    child: ChildPlan | None = None
     overlap: Overlap | None = None
     """What is left out since jobs before this one delivered it; None where no account is kept of that."""
 
@@ -67,32 +92,57 @@ class Plan:
 
         Raises InstanceGoneError, DatabaseUnavailableError.
         """
-        self.client = _client(ctx, conn, plans.find(conn, self.job.id, self.run.number), self.budget)
+        fresh = load_clients(ctx, conn, plans.find(conn, self.job.id, self.run.number), self.budget)
+        self.client = fresh.client
+        if self.child is not None and fresh.child is not None:
+            self.child.client = fresh.child
 
 
 def load_plan(ctx: Context, conn: Connection, claim: Claim, lease: Lease) -> Plan:
     """Raises InstanceGoneError, ConfigError, DatabaseUnavailableError."""
     found = plans.find(conn, claim.job_id, claim.run_number)
     budget = VendorBudget(ctx, pinned_connector(conn, found.job.connector_revision_id, found.digest), found)
-    client = _client(ctx, conn, found, budget)
+    clients = load_clients(ctx, conn, found, budget)
     criteria = DownloadCriteria.from_echo(found.job.criteria)
     told = found.job.pushed["params"] if found.job.pushed else {}
+    client = clients.client
     query = client.field_params(needed_fields(criteria)) | told | query_of(client.listed, criteria, claim.span)
+    child = _child_plan(ctx, criteria, clients)
+    chosen = criteria if child is None else without_cutting(criteria)
     overlap = load_overlap(conn, found.job, criteria, client, lease, ctx.now)
-    selection = slice_selection(criteria, claim.span)
-    return Plan(found.job, found.run, query, client, budget, selection, overlap)
+    return Plan(found.job, found.run, query, client, budget, slice_selection(chosen, claim.span), child, overlap)
 
 
-def _client(ctx: Context, conn: Connection, found: Footing, budget: VendorBudget) -> VendorClient:
+def _child_plan(ctx: Context, criteria: DownloadCriteria, clients: Clients) -> ChildPlan | None:
+    if criteria.child is None or clients.child is None or clients.link is None:
+        return None
+    size = planned_page_size(clients.link.spec, None, default=ctx.settings.page_size)
+    cutting = selection_of(without_choice(criteria))
+    return ChildPlan(criteria.child.object_name, clients.child, clients.link.naming, size, cutting)
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Of the job's object, and of its child where it has one."""
+
+    client: VendorClient
+    child: VendorClient | None = None
+    link: ChildLink | None = None
+
+
+def load_clients(ctx: Context, conn: Connection, found: Footing, budget: VendorBudget) -> Clients:
+    """With credentials as they are now. Raises InstanceGoneError, ConfigError."""
     if found.is_deleted:
         raise InstanceGoneError("The instance of this job was deleted.")
     if found.is_disabled:
         raise InstanceGoneError("The instance of this job is disabled.")
     job = found.job
-    return VendorClient(
-        pinned_connector(conn, job.connector_revision_id, found.digest),
-        job.object_name,
-        found.configuration,
-        ctx.vault.open(job.organisation_id, job.instance_id, found.secrets),
-        budget,
-    )
+    connector = pinned_connector(conn, job.connector_revision_id, found.digest)
+    secrets = ctx.vault.open(job.organisation_id, job.instance_id, found.secrets)
+    client = VendorClient(connector, job.object_name, found.configuration, secrets, budget)
+    wanted = child_from(job.criteria.get("child"))
+    if wanted is None:
+        return Clients(client)
+    link = find_child(connector, find_object(connector, job.object_name), wanted.object_name, wanted.key_field)
+    child = VendorClient(connector, wanted.object_name, found.configuration, secrets, budget, spec=link.spec)
+    return Clients(client, child, link)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from app.connectors.client import Failed, FetchResult, GotPage, Pending, Sender, VendorClient, find_object
+from app.connectors.client import Failed, FetchResult, GotPage, Pending, Sender, VendorClient
 from app.connectors.model import ANY_OBJECT, Connector, ObjectSpec, Resume
+from app.connectors.objects import find_object
 from app.connectors.pages import Page
 from app.connectors.pointers import find_raw
 from app.connectors.registry import parse_document
@@ -108,7 +109,8 @@ def run_probe(
             page_count,
             page_size,
         )
-        for name in objects or [each for each in connector.object_names if each != ANY_OBJECT]
+        for name in objects
+        or [each.name for each in connector.objects if each.name != ANY_OBJECT and not each.list.parent]
     ]
     return ProbeReport(connector.key, tuple(reports) or (_nothing_named(connector),), counter.count)
 

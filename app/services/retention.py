@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from app.db import forgetting, idempotency, jobs, segments, workers
+from app.db import expiry, forgetting, idempotency, jobs, segments, workers
 from app.domain.segments import SegmentKey, job_prefix
 from app.errors import HaulageError
 from app.services.context import Context
@@ -19,7 +19,7 @@ _PAUSE_S = 60.0
 def sweep_files(ctx: Context) -> int:
     """Drop the segment rows of jobs whose retention is over; the orphan sweep removes the objects. Returns how many."""
     with ctx.db.connection() as conn:
-        expired = jobs.find_expired(conn, _BATCH)
+        expired = expiry.find_expired(conn, _BATCH)
     return sum(_is_expired(ctx, job_id) for job_id in expired)
 
 
@@ -42,7 +42,7 @@ def sweep_orphans(ctx: Context) -> int:
     """Remove objects without a row that nobody can commit any more. Returns how many."""
     count = 0
     with ctx.db.connection() as conn:
-        due = jobs.find_orphan_sweeps(conn, _BATCH)
+        due = expiry.find_orphan_sweeps(conn, _BATCH)
     for job_id, due_at in due:
         try:
             count += _sweep_orphans_of(ctx, job_id)
@@ -52,7 +52,7 @@ def sweep_orphans(ctx: Context) -> int:
                 jobs.schedule_orphan_sweep(conn, job_id, in_s=_PAUSE_S)
             continue
         with ctx.db.connection() as conn:
-            jobs.finish_orphan_sweep(conn, job_id, due_at)
+            expiry.finish_orphan_sweep(conn, job_id, due_at)
     return count
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.domain.criteria import DownloadCriteria
 from app.domain.ocnql import Condition, OcnqlError, fields_of, parse_condition
 from app.domain.selection import InvalidWindowError, Selection, Window, window_of
@@ -27,9 +29,19 @@ def selection_of(criteria: DownloadCriteria, window: Window | None = None) -> Se
     return None if selection.changes_nothing else selection
 
 
+def without_cutting(criteria: DownloadCriteria) -> DownloadCriteria:
+    """Only what chooses records: done before they get their children, so that none is asked for in vain."""
+    return replace(criteria, select_fields=(), filter_nulls=False)
+
+
+def without_choice(criteria: DownloadCriteria) -> DownloadCriteria:
+    """Only what chooses fields: done when records have their children."""
+    return replace(criteria, date_from=None, date_to=None, filter_date_field=None, where=None)
+
+
 def needed_fields(criteria: DownloadCriteria) -> tuple[str, ...]:
-    """Dotted names of all that a job reads of its records; none where it keeps them whole."""
-    if not criteria.select_fields:
+    """Dotted names of all that a job reads of its records; none where it needs them whole, as with `child`."""
+    if not criteria.select_fields or criteria.child is not None:
         return ()
     dated = (criteria.filter_date_field,) if criteria.filter_date_field else ()
     condition = condition_of(criteria)

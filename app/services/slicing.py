@@ -17,7 +17,9 @@ def spans_of(listed: ListSpec, criteria: DownloadCriteria, *, most: int, now: da
     """The windows to fetch side by side; empty where the job is fetched as one.
 
     That is any job whose limits count over all its records, and one whose range is not over yet: a record that changes
-    meanwhile may move into a window that was read before. Raises InvalidInputError that names the criterion.
+    meanwhile may move into a window that was read before. Nor is a job with children cut: look-ups are most of its
+    calls, are made side by side anyway, and are remembered by each leg for itself alone. Raises InvalidInputError that
+    names the criterion.
     """
     window = window_asked(criteria)
     asked = _filter_of(listed, criteria, window)
@@ -26,6 +28,8 @@ def spans_of(listed: ListSpec, criteria: DownloadCriteria, *, most: int, now: da
     if criteria.continue_from_job_id is not None:
         return ()
     if criteria.limit is not None or criteria.api_limit is not None or window.end_ns >= _ns(now):
+        return ()
+    if criteria.child is not None:
         return ()
     return cut(
         Span(window.start_ns, window.end_ns + 1),

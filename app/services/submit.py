@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from app.callbacks.urls import Resolver, check_url
-from app.connectors.client import check_query, find_object, planned_page_size
+from app.connectors.children import find_child, find_listed
+from app.connectors.objects import check_query, planned_page_size
 from app.db import connectors, idempotency, jobs, notices
 from app.db.connectors import Pin
 from app.db.jobs import NewJob
@@ -55,6 +56,8 @@ def submit_download(
     """
     if caller.instance_id is None:
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
+    if criteria.child is not None and criteria.api_limit == 1:
+        raise InvalidInputError("apiLimit 1 is too small: a page and a `child` take 2 calls.", field="/apiLimit")
     if criteria.notification_url is not None:
         # Behind an egress proxy names are resolved there, and perhaps nowhere else.
         resolve: Resolver | None = (lambda _host, _port: []) if ctx.settings.proxy_url else None
@@ -99,7 +102,8 @@ def _insert(
     """All changes are in the last statement, so that it needs no transaction around it."""
     instance_id = caller.instance_id
     assert instance_id is not None
-    wanted = find_object(pinned_connector(conn, pin.revision_id, pin.digest), criteria.object_name)
+    connector = pinned_connector(conn, pin.revision_id, pin.digest)
+    wanted = find_listed(connector, criteria.object_name)
     if not wanted.is_downloadable:
         raise InvalidInputError(
             f"Download of {criteria.object_name!r} is switched off by the connector; accepted: its other objects.",
@@ -108,6 +112,8 @@ def _insert(
     criteria = with_date_field(wanted, criteria)
     selection_of(criteria)  # what cannot be read is refused now
     check_query(wanted, criteria.query)
+    if criteria.child is not None:
+        find_child(connector, wanted, criteria.child.object_name, criteria.child.key_field)
     new = NewJob(
         id=scatter(ctx.settings.id_key, "job", pin.job_number),
         organisation_id=caller.organisation_id,
@@ -125,6 +131,7 @@ def _insert(
         engine=engine,
         pushed=pushed_of(wanted, criteria, engine),
         asked_of_vendor=asked_of_vendor(wanted.list, criteria),
+        resume=wanted.list.page.resume.value,
     )
     jobs.insert(conn, new, spans_of(wanted.list, criteria, most=ctx.settings.slices, now=ctx.now()))
     return Submission(new.id, instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)

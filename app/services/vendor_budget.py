@@ -21,8 +21,9 @@ import structlog
 
 from app.connectors.allowances import Allowance, Window, allowance_of
 from app.connectors.classify import classify_response
-from app.connectors.client import Pending, find_object
+from app.connectors.client import Pending
 from app.connectors.model import Connector, ErrorClass
+from app.connectors.objects import find_object
 from app.connectors.throttle import (
     QUOTA,
     SLOT_S,

@@ -6,7 +6,7 @@ from itertools import count, product
 
 import pytest
 
-from app.db import slices
+from app.db import checkpoints
 from app.domain.jobs import JobStatus, StopReason
 from app.errors import ConflictError
 from app.storage.files import FileStore
@@ -112,7 +112,7 @@ class CrashError(BaseException):
 def arm(patch: pytest.MonkeyPatch, point: str, number: int) -> None:
     """Let the n-th call of a function end in a crash, before or after it has done its work."""
     name, _, when = point.partition(" ")
-    owner = {"advance": slices, "put": FileStore}[name]
+    owner = {"advance": checkpoints, "put": FileStore}[name]
     original = getattr(owner, name)
     turn = count(1)
 

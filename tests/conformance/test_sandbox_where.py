@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from app.addresses import AddressPolicy
-from app.connectors.client import GotPage, VendorClient, find_object
+from app.connectors.client import GotPage, VendorClient
+from app.connectors.objects import find_object
 from app.connectors.pushdown import pushed
 from app.connectors.registry import catalogue
 from app.connectors.spec import load_connector, resolve_settings

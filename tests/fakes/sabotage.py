@@ -31,9 +31,9 @@ from app.db import checkpoints, deliveries, slices
 from app.db.slices import Claim
 from app.domain.segments import SegmentKey
 from app.enqueue import Enqueuer, TaskName
-from app.services import deliver, download
+from app.services import deliver, download, leg_end
 from app.services.checkpoints import Checkpoints
-from app.services.download import Leg
+from app.services.leg_end import LegEnd
 from app.storage import files
 from app.storage.files import FileStore
 
@@ -225,7 +225,7 @@ def stored_bytes(root: Path) -> int:
 
 
 def _open_finish() -> None:
-    finish_run: Callable[..., Any] = download.__dict__["finish_run"]
+    finish_run: Callable[..., Any] = leg_end.__dict__["finish_run"]
 
     @wraps(finish_run)
     def opened(*args: Any, **named: Any) -> Any:
@@ -233,7 +233,7 @@ def _open_finish() -> None:
         reach("finish.inside")
         return done
 
-    setattr(download, finish_run.__name__, opened)
+    setattr(leg_end, finish_run.__name__, opened)
 
 
 def _upset_messages(copies: int, lost_every: int, seed: int) -> None:
@@ -274,7 +274,7 @@ def install(role: str) -> None:
         (slices, "renew", "renew"),
         (slices, "hand_back", "hand_back"),
         (Enqueuer, "send", "hint"),
-        (Leg, "_end", "finish"),
+        (LegEnd, "run_over", "finish"),
         (deliveries, "claim", "deliver"),
         (deliver, "send", "post"),
         (deliveries, "record", "record"),

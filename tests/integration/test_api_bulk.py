@@ -313,7 +313,13 @@ def test_metadata_may_be_json_text(door: Door) -> None:
         ("POST", "/bulk/download", {"data": b"{", "content_type": "application/json"}, 400, "JSON"),
         ("POST", "/bulk/download", {"data": b"a=b", "content_type": "text/plain"}, 415, "text/plain"),
         ("POST", "/bulk/download", {"json": {"objectName": "nothing"}}, 400, "nothing"),
-        ("POST", "/bulk/download", {"json": {"objectName": "a", "child": {}}}, 400, "child is not supported"),
+        (
+            "POST",
+            "/bulk/download",
+            {"json": {"objectName": "a", "docsHubDetails": {}}},
+            400,
+            "docsHubDetails is not supported",
+        ),
         (
             "POST",
             "/bulk/download",

@@ -1,14 +1,17 @@
 """Legs with the real client against the sandbox: what the vendor's own log says is what the job says."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from app.addresses import AddressPolicy
 from app.connectors.registry import catalogue
+from app.domain.criteria import Child
 from app.domain.jobs import JobStatus, StopReason
 from app.http_client import HttpClient
 from app.sandbox import Account, SandboxServer
+from app.sandbox.children import expected_group, expected_notes
 from app.services import control
 from tests.fakes.engine import Engine, Tenant
 from tests.fixtures.vendor import KINDS, expected_jsonl
@@ -77,3 +80,31 @@ def test_the_vendors_own_log_never_shows_more_calls_than_the_limit(online: Engin
         if job.has_more:
             control.restart(online.ctx, tenant.caller, job_id)
     assert online.output(job_id) == expected_jsonl(account)
+
+
+@pytest.mark.parametrize("api_limit", [None, 9])
+@pytest.mark.parametrize(("name", "field"), [("groups", "group"), ("notes", "id")])
+def test_children_are_nested_over_the_wire_and_every_call_is_counted(
+    online: Engine, vendor: SandboxServer, name: str, field: str, api_limit: int | None
+) -> None:
+    account = vendor.account(f"{name}-{api_limit}")
+    account.configure(records=13, faults=[{"calls": "3", "do": "status", "status": 500}])
+    tenant = tenant_of(online, vendor, account.name)
+    criteria = {"page_size": 10, "child": Child(name, field), "api_limit": api_limit}
+    job_id = online.submit(tenant, **criteria)
+    while (job := online.run(job_id)).stop_reason is StopReason.API_LIMIT:
+        assert calls_of(account) == job.call_count == 9 * job.run_number
+        control.restart(online.ctx, tenant.caller, job_id)
+    assert job.stop_reason is StopReason.EXHAUSTED
+    assert job.call_count == calls_of(account)
+    records = expected_jsonl(account).splitlines()
+    lines = online.output(job_id).splitlines()
+    assert lines == [whole(number, record, name) for number, record in enumerate(records, 1)]
+
+
+def whole(number: int, record: bytes, name: str) -> bytes:
+    """The record with what belongs to it."""
+    if name == "notes":
+        return record[:-1] + b',"notes":[' + b",".join(expected_notes(number)) + b"]}"
+    group = json.loads(record)["group"]
+    return record.replace(b'"group":"%s"' % group.encode(), b'"group":' + expected_group(group))

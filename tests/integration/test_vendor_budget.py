@@ -67,8 +67,8 @@ def tenant_of(engine: Engine, clock: Clock, **limits: Any) -> Tenant:
 
 def waiting_text(engine: Engine, tenant: Tenant, job_id: int) -> str:
     """What `GET .../status` says."""
-    job, waiting = listing.get_progress(engine.ctx, tenant.caller, job_id)
-    return str(status_document(job, engine.ctx.now(), waiting)["statusMessage"])
+    found = listing.get_progress(engine.ctx, tenant.caller, job_id)
+    return str(status_document(found.job, engine.ctx.now(), found.waiting)["statusMessage"])
 
 
 # A job that waits -----------------------------------------------------------------------------------------------------

@@ -130,6 +130,10 @@ def test_an_unknown_criterion_is_refused_with_the_accepted_ones() -> None:
         ("query", "a=b"),
         ("query", {"a": 1}),
         ("notificationUrl", ""),
+        ("child", "accounts"),
+        ("child", {"objectName": "accounts"}),
+        ("child", {"objectName": 1, "parentPrimaryKeyFieldName": "id"}),
+        ("child", {"objectName": "accounts", "parentPrimaryKeyFieldName": "id", "depth": 1}),
     ],
 )
 def test_a_refusal_names_field_value_and_what_is_accepted(name: str, value: Any) -> None:

@@ -168,6 +168,47 @@ def test_what_is_wrong_is_named_with_its_place(path: str, value: Any, pointer: s
     assert text in found.get(pointer, f"nothing at {pointer}, but {found}")
 
 
+NOTES = {
+    "list": {"path": "/pets/{parent.id}/notes", "parent": "pets", "records": "", "page": {"kind": "none"}},
+    "get": {"path": "/notes", "params": {"id": "{id}"}, "record": "/data"},
+}
+
+
+def with_notes(section: str, **changes: Any) -> dict[str, str]:
+    document = copy.deepcopy(parse_document(SMALLEST))
+    document["objects"]["notes"] = {**NOTES, section: {**NOTES[section], **changes}}
+    return problems(document)
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "pointer", "text"),
+    [
+        ("list", {"parent": "dogs"}, "/objects/notes/list/parent", "accepted: an object with a list of its own (pets)"),
+        ("list", {"parent": "notes"}, "/objects/notes/list/parent", "(pets)"),
+        ("list", {"path": "/notes"}, "/objects/notes/list", "needs {parent.id}"),
+        ("list", {"path": "/{id}/{parent.id}"}, "/objects/notes/list/path", "only known in path and params of `get`"),
+        ("list", {"headers": {"X": "{parent.id}"}}, "/objects/notes/list/headers/X", "path and params of a `list`"),
+        ("get", {"params": {}}, "/objects/notes/get", "needs {id}"),
+        ("get", {"path": "notes/{id}"}, "/objects/notes/get/path", "begins with '/'"),
+        ("get", {"path": "/{parent.id}"}, "/objects/notes/get/path", "`list` with `parent`"),
+        ("get", {"path": "/{secret.token}/{id}"}, "/objects/notes/get/path", "secrets do not belong"),
+        ("get", {"page": {}}, "/objects/notes/get/page", "is not a key here"),
+    ],
+)
+def test_what_is_wrong_about_children_is_named(section: str, changes: dict[str, Any], pointer: str, text: str) -> None:
+    found = with_notes(section, **changes)
+    assert text in found.get(pointer, f"nothing at {pointer}, but {found}")
+
+
+def test_children_may_be_declared_in_both_ways() -> None:
+    document = copy.deepcopy(parse_document(SMALLEST))
+    document["objects"]["notes"] = NOTES
+    pets, notes = load_connector(document).objects
+    assert (pets.get, notes.list.parent) == (None, "pets")
+    assert notes.get is not None
+    assert (notes.get.is_single, notes.get.records) == (True, "/data")
+
+
 def test_a_page_size_of_odata_may_not_be_top() -> None:
     page = {"kind": "odata", "size_param": "$top"}
     assert (

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria
+from app.domain.criteria import PLANNED, SUPPORTED, Child, DownloadCriteria
 from app.domain.jobs import TERMINAL, FileFormat, JobStatus, can_restart
 
 TEXTS = st.text(min_size=1, max_size=20)
@@ -25,6 +25,7 @@ CRITERIA = st.builds(
     date_from=st.none() | TEXTS,
     date_to=st.none() | TEXTS,
     filter_date_field=st.none() | TEXTS,
+    child=st.none() | st.builds(Child, TEXTS, TEXTS),
     file_name=st.none() | TEXTS,
     callback_payload=st.none() | st.integers() | TEXTS | st.dictionaries(TEXTS, TEXTS, max_size=2),
 )

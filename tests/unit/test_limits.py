@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.connectors.allowances import LOWERING, Allowance, Window, allowance_of
-from app.connectors.client import find_object
 from app.connectors.model import BudgetHeaders, Connector, DailyQuota, LimitSpec, RateWindow
+from app.connectors.objects import find_object
 from app.connectors.spec import ConnectorInvalidError, SettingsInvalidError, load_connector, resolve_settings
 from app.domain.budgets import block_of_day
 from tests.fakes.list_vendor import document

@@ -14,7 +14,7 @@ from app.connectors.date_filters import date_params, unit_ns
 from app.connectors.model import DateFilter
 from app.connectors.registry import parse_document
 from app.connectors.spec import ConnectorInvalidError, load_connector
-from app.domain.criteria import DownloadCriteria
+from app.domain.criteria import Child, DownloadCriteria
 from app.domain.instants import NS_A_DAY, NS_A_SECOND, parse_instant
 from app.domain.selection import Selection, Window
 from app.domain.slicing import SliceSelection, Span, cut, slice_window
@@ -183,6 +183,7 @@ class TestWhichJobsAreCut:
             {"filter_date_field": "other"},
             {"query": {"since": "yesterday"}},
             {"date_from": "2024-03-20"},
+            {"child": Child("notes", "id")},
         ],
     )
     def test_and_no_other(self, criteria: dict[str, object]) -> None:

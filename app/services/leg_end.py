@@ -1,0 +1,99 @@
+"""How a leg ends: the slice is handed back for a later one, or its run is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from app.db import jobs, slices
+from app.db.pool import Connection
+from app.db.slices import Claim, HandBack
+from app.domain.jobs import JobStatus, StopReason
+from app.enqueue import TaskName
+from app.errors import BrokerUnavailableError, LostClaimError
+from app.services.calls import CallBudget
+from app.services.checkpoints import Checkpoints
+from app.services.context import Context
+from app.services.finish import finish_run, leave_run
+from app.services.lease import Lease
+from app.services.vendor_budget import BudgetWait
+
+log = structlog.get_logger()
+
+
+class LegEnd:
+    """One a leg. What gives a bool says whether the leg goes on: False once the slice is out of its hands.
+
+    All of it raises LostClaimError and DatabaseUnavailableError, and the storage errors where it commits.
+    """
+
+    def __init__(self, ctx: Context, claim: Claim, lease: Lease, calls: CallBudget, checkpoints: Checkpoints) -> None:
+        self._ctx = ctx
+        self._claim = claim
+        self._lease = lease
+        self._calls = calls
+        self._checkpoints = checkpoints
+
+    def pause(self, tries: int) -> bool:
+        """Commit what is there, and let the slice go on as soon as it is its turn."""
+        self._checkpoints.commit()
+        self.hand_back(HandBack(0.0, tries))
+        self._nudge_myself()
+        return False
+
+    def wait_for_budget(self, wait: BudgetWait, tries: int) -> bool:
+        """Somebody else's turn at the vendor: no attempt is spent."""
+        self._checkpoints.commit()
+        if self._lease.is_cancelled:
+            return True
+        return self.hand_back(HandBack(wait.snooze_s, tries, wait_reason=wait.message))
+
+    def hand_back(self, back: HandBack) -> bool:
+        """At the position that was reached: a changed page size alone is no progress and is saved here."""
+        moved = self._checkpoints.position if self._checkpoints.position != self._checkpoints.committed else None
+        full = replace(back, calls_made=self._calls.made, calls_unused=self._calls.held, position=moved)
+        self._lease.persist(lambda conn: slices.hand_back(conn, self._claim.slice_id, self._claim.number, full))
+        return False
+
+    def _nudge_myself(self) -> None:
+        """Go on at once unless others wait: then the sweeper decides whose turn it is."""
+        if self._lease.is_stopping or self._lease.others_wait:
+            return
+        try:
+            self._ctx.enqueuer.send(TaskName.DOWNLOAD_LEG, self._claim.slice_id)
+        except BrokerUnavailableError as error:
+            log.info("hint.not_sent", reason=error.message)
+
+    def api_limit_reached(self, api_limit: int | None) -> bool:
+        """The run has made all the vendor calls that it may."""
+        state = JobStatus(self._ctx.settings.api_limit_state)
+        text = f"The apiLimit of {api_limit} vendor calls was reached; restart the job to go on."
+        return self.finish(state, StopReason.API_LIMIT, text)
+
+    def finish(self, status: JobStatus, reason: StopReason, detail: str) -> bool:
+        """Commit what is there, and end the run or this slice of it."""
+        self._checkpoints.commit()
+        self.run_over(status, reason, detail)
+        return False
+
+    def run_over(self, status: JobStatus, reason: StopReason, detail: str) -> None:
+        """One transaction; after a doubtful COMMIT it is tried again and finds the slice fenced if the first stands."""
+
+        def end(conn: Connection) -> JobStatus:
+            with conn.transaction():
+                job = jobs.get_for_worker(conn, self._claim.job_id, lock=True)
+                if not slices.is_held_by(conn, self._claim.slice_id, self._claim.number):
+                    raise LostClaimError("The run has ended already, or somebody else holds the slice.")
+                slices.settle_calls(conn, self._claim.slice_id, made=self._calls.made, unused=self._calls.held)
+                return finish_run(self._ctx, conn, job.id, status, reason, detail).status
+
+        if self._claim.span is not None and self._lease.persist(self._leave(reason)):
+            log.info("slice.ended", stop_reason=reason.value)
+            return
+        log.info("job.ended", status=self._lease.persist(end).value, stop_reason=reason.value)
+
+    def _leave(self, reason: StopReason) -> Callable[[Connection], bool]:
+        made, unused = self._calls.made, self._calls.held
+        return lambda conn: leave_run(conn, self._claim, reason, made=made, unused=unused)
