@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from app.connectors.objects import find_object
 from app.connectors.model import ObjectSpec
+from app.connectors.objects import find_object
 from app.db import chains, jobs
 from app.db.connectors import Pin, get_revision
 from app.db.jobs import Job
