@@ -258,3 +258,19 @@ def test_what_cannot_be_is_refused_at_once(engine: Engine, criteria: dict[str, A
         engine.submit(**criteria)
     assert caught.value.field == field
     assert engine.one("select count(*)::int as n from jobs")["n"] == 0
+
+
+def test_what_changed_since_a_job_with_children_cannot_be_told(engine: Engine) -> None:
+    """Its records are delivered apart from their page, so no account is kept; going on where it stopped works."""
+    dated: dict[str, Any] = {"date_from": "2000-01-01", "filter_date_field": "changed"}
+    whole = engine.run(engine.submit(child=ACCOUNTS, **dated))
+    with pytest.raises(InvalidInputError, match="jobs with child keep no account") as caught:
+        engine.submit(object_name="", continue_from_job_id=whole.id, given=frozenset({"continueFromJobId"}))
+    assert caught.value.field == "/child"
+    some = engine.run(engine.submit(child=ACCOUNTS, limit=7))
+    rest = engine.submit(
+        object_name="", continue_from_job_id=some.id, limit=90, given=frozenset({"continueFromJobId", "limit"})
+    )
+    engine.run(rest)
+    whole = engine.run(engine.submit(child=ACCOUNTS))
+    assert engine.output(some.id) + engine.output(rest) == engine.output(whole.id)
