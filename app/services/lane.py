@@ -26,6 +26,8 @@ class Lane:
 
     def add(self, step: Callable[[], None], size_bytes: int) -> None:
         """Run `step` in its turn. Waits for room first. Raises what an earlier step raised."""
+        if self._failure is not None:
+            raise self._failure
         while self._waiting and (
             self._waiting[0][0].done() or self._waiting_bytes + size_bytes > self._max_waiting_bytes
         ):
