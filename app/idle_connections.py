@@ -21,8 +21,8 @@ def was_closed(descriptor: int) -> bool:
     events = poller.poll(0)
     if not events:
         return False
-    if events[0][1] & (_PEER_CLOSED | select.POLLHUP | select.POLLERR):
-        return True
+    if events[0][1] & (_PEER_CLOSED | select.POLLHUP | select.POLLERR | select.POLLNVAL):
+        return True  # the last of them: libcurl has closed it meanwhile, for another call of the same thread
     with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as peer, contextlib.suppress(BlockingIOError):
         return peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     return False

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import psycopg
-from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -37,6 +37,9 @@ _OPTIONS = {
 # A JSON column comes back exactly as Python's own numbers; msgspec is several times quicker than json.
 set_json_loads(msgspec.json.decode)
 set_json_dumps(msgspec.json.encode)
+
+_AS_GOOD_AS_AWAY = (ReadOnlySqlTransaction, IdleInTransactionSessionTimeout)
+"""A server that was the primary until a moment ago only reads now; one that gave up a frozen client hung up on it."""
 
 
 def as_json(value: Any) -> Jsonb:
@@ -112,8 +115,7 @@ class Database:
             yield
         except PoolTimeout as error:
             raise DatabaseUnavailableError("PostgreSQL did not give a connection in time.") from error
-        except (psycopg.OperationalError, psycopg.InterfaceError, ReadOnlySqlTransaction) as error:
-            # A server that was the primary until a moment ago only reads now: as good as away.
+        except (psycopg.OperationalError, psycopg.InterfaceError, *_AS_GOOD_AS_AWAY) as error:
             raise DatabaseUnavailableError(f"PostgreSQL: {_first_line(error)}") from error
 
     @contextmanager

@@ -1,5 +1,6 @@
 """The pool on a server that goes away and comes back."""
 
+import select
 import threading
 
 import pytest
@@ -90,3 +91,16 @@ def test_a_server_that_only_reads_any_more_is_as_good_as_away(database_url: str)
         with pytest.raises(DatabaseUnavailableError, match="read-only"), db.guard():
             conn.execute("delete from jobs")
     db.close()
+
+
+def test_a_server_that_gave_up_a_frozen_client_is_as_good_as_away(database_url: str) -> None:
+    """A process that was stopped inside a transaction and goes on later meets this."""
+    database = Database(database_url)
+    database.open()
+    with database.connection() as conn:
+        conn.execute("begin")
+        conn.execute("set local idle_in_transaction_session_timeout = 1")
+        assert select.select([conn], [], [], 30)[0], "its goodbye has arrived"
+        with pytest.raises(DatabaseUnavailableError, match="idle-in-transaction"), database.guard():
+            conn.execute("select 1")
+    database.close()

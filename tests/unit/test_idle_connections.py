@@ -1,0 +1,16 @@
+"""Whether a kept connection is still good."""
+
+import socket
+
+from app.idle_connections import was_closed
+
+
+def test_what_the_other_side_closed_and_what_we_closed_are_told() -> None:
+    ours, theirs = socket.socketpair()
+    number = ours.fileno()
+    assert not was_closed(-1)
+    assert not was_closed(number)
+    theirs.close()
+    assert was_closed(number)
+    ours.close()
+    assert was_closed(number)
