@@ -10,21 +10,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from app.domain.selection.scanning import UnreadableError, name_of, skip_space, string_end, value_behind_name, value_end
+from app.domain.selection.scanning import Member, UnreadableError, members_of
 
 _SUFFIX = re.compile(r"(.+?)(?:Id|ID|_id)")
 _NUMBER = re.compile(rb"-?\d[\d.eE+-]*")
-
-
-class Member(NamedTuple):
-    """One field of a record, as places in its text."""
-
-    name: str
-    start: int
-    value_start: int
-    end: int
 
 
 @dataclass(frozen=True)
@@ -168,22 +158,5 @@ def _usable(raw: bytes) -> str | None:
 
 def _members(text: bytes) -> list[Member] | None:
     """The fields of an object, the last of each name; None where it is none. Raises UnreadableError."""
-    at = skip_space(text, 0)
-    if text[at : at + 1] != b"{":
-        return None
-    found: dict[str, Member] = {}
-    at = skip_space(text, at + 1)
-    while text[at : at + 1] != b"}":
-        if found:
-            if text[at : at + 1] != b",":
-                raise UnreadableError(f"no ',' at {at}")
-            at = skip_space(text, at + 1)
-        if text[at : at + 1] != b'"':
-            raise UnreadableError(f"no name at {at}")
-        name_end = string_end(text, at)
-        value_at = value_behind_name(text, name_end)
-        end = value_end(text, value_at)
-        name = name_of(text, at, name_end)
-        found[name] = Member(name, at, value_at, end)
-        at = skip_space(text, end)
-    return [*found.values()]
+    found = members_of(text)
+    return None if found is None else [*{each.name: each for each in found}.values()]

@@ -109,8 +109,16 @@ class Leg:
             plan, self._lease, self._calls, most_calls=settings.calls_ahead if settings.checkpoint_s else 1
         )
         self._output = Output(ctx.store, claim, encoding=settings.segment_encoding, columns=self._known_columns())
-        times = {"every_s": settings.checkpoint_s, "lease_s": settings.lease_s}
-        self._checkpoints = Checkpoints(ctx.db, claim, lease, self._output, self._calls, plan.overlap, **times)
+        self._checkpoints = Checkpoints(
+            ctx.db,
+            claim,
+            lease,
+            self._output,
+            self._calls,
+            plan.overlap,
+            every_s=settings.checkpoint_s,
+            lease_s=settings.lease_s,
+        )
         self._end = LegEnd(ctx, claim, lease, self._calls, self._checkpoints)
         self._policy = RetryPolicy(settings.retry_tries, settings.retry_base_s, settings.retry_cap_s)
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret

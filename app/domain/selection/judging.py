@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from app.domain.instants import parse_instant
-from app.domain.selection.scanning import UnreadableError, name_of, skip_space, string_end, value_behind_name, value_end
+from app.domain.selection.scanning import UnreadableError, members_of
 from app.domain.selection.window import Window
 
 Predicate = Callable[[Mapping[str, Any]], bool]
@@ -79,25 +79,8 @@ def _tops(name: str) -> tuple[str, ...]:
 
 
 def _members(text: bytes) -> list[tuple[str, bytes]]:
-    """The members of an object, in order; none of anything else. Raises UnreadableError."""
-    at = skip_space(text, 0)
-    if text[at : at + 1] != b"{":
-        return []
-    members: list[tuple[str, bytes]] = []
-    at = skip_space(text, at + 1)
-    while text[at : at + 1] != b"}":
-        if members:
-            if text[at : at + 1] != b",":
-                raise UnreadableError(f"no ',' at {at}")
-            at = skip_space(text, at + 1)
-        if text[at : at + 1] != b'"':
-            raise UnreadableError(f"no name at {at}")
-        name_end = string_end(text, at)
-        value_at = value_behind_name(text, name_end)
-        end = value_end(text, value_at)
-        members.append((name_of(text, at, name_end), text[value_at:end]))
-        at = skip_space(text, end)
-    return members
+    """Names and values of an object, in order; none of anything else. Raises UnreadableError."""
+    return [(each.name, text[each.value_start : each.end]) for each in members_of(text) or ()]
 
 
 def _number(text: str) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import NamedTuple
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _BARE = re.compile(rb'[^ \t\r\n,:\[\]{}"]+')
@@ -18,6 +19,15 @@ _CONTAINER_OR_STRING = frozenset(b'[{"')
 
 class UnreadableError(ValueError):
     """The text is no JSON."""
+
+
+class Member(NamedTuple):
+    """One field of an object, as places in its text."""
+
+    name: str
+    start: int
+    value_start: int
+    end: int
 
 
 def skip_space(text: bytes, at: int) -> int:
@@ -88,3 +98,25 @@ def value_behind_name(text: bytes, at: int) -> int:
     if text[colon : colon + 1] != b":":
         raise UnreadableError(f"no ':' at {colon}")
     return skip_space(text, colon + 1)
+
+
+def members_of(text: bytes) -> list[Member] | None:
+    """The fields of an object in order, equal names too; None where it is none. Raises UnreadableError."""
+    at = skip_space(text, 0)
+    if text[at : at + 1] != b"{":
+        return None
+    found: list[Member] = []
+    at = skip_space(text, at + 1)
+    while text[at : at + 1] != b"}":
+        if found:
+            if text[at : at + 1] != b",":
+                raise UnreadableError(f"no ',' at {at}")
+            at = skip_space(text, at + 1)
+        if text[at : at + 1] != b'"':
+            raise UnreadableError(f"no name at {at}")
+        name_end = string_end(text, at)
+        value_at = value_behind_name(text, name_end)
+        end = value_end(text, value_at)
+        found.append(Member(name_of(text, at, name_end), at, value_at, end))
+        at = skip_space(text, end)
+    return found
