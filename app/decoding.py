@@ -14,8 +14,10 @@ _PLAIN = frozenset({"", "identity"})
 _DAMAGE: Any = (zlib.error, igzip_lib.IsalError)
 _GZIP = frozenset({"gzip", "x-gzip"})
 _PADDING = re.compile(rb"\0*")
-_FIRST_WINDOW, _LAST_WINDOW = 4 * 1024, 1024 * 1024
-"""What a member does not use of a window is copied: small ones while members are small, so that many cost little."""
+_FIRST_WINDOW, _LAST_WINDOW = 4 * 1024, 16 * 1024
+"""What a member does not use of a window is copied: small ones while members are small, so that many cost little.
+And none larger: what comes out at once is then small too, and its memory is used again, where a megabyte at a time
+costs as much in page faults as in inflating (0.94 against 0.51 ms for a page of 1 MB)."""
 
 
 class BodyOverflowError(Exception):
