@@ -19,6 +19,9 @@ _SLICE_BYTES = 128 * 1024
 """What is packed in one go: small enough to lie in the processor's cache from cutting to packing, and no smaller, as
 each turn of the packer has its price."""
 
+_HANDED_BYTES = 512 * 1024
+"""What goes to a packer beside the leg at once: each handing over costs both threads a turn at Python's lock."""
+
 _MAX_WAITING_BYTES = 3 * 1024 * 1024
 
 
@@ -61,6 +64,8 @@ class Output:
         self._builder = SegmentBuilder(encoding, scanner=self._scanner)
         self._blocks: list[bytes] = []
         self._blocks_bytes = self._blocks_records = 0
+        self._slices: list[tuple[bytes, int]] = []
+        self._slices_bytes = 0
         self._is_packed_beside: bool | None = None
         """Who has the builder and the scanner: the lane's thread or the leg. The first page decides."""
         self._committed_count = 0
@@ -90,21 +95,28 @@ class Output:
             self.record_count += len(part)
             self.plain_bytes += len(block)
             if self._blocks_bytes >= _SLICE_BYTES // 2:
-                self._hand_over()
+                self._close_slice()
 
-    def _hand_over(self) -> None:
-        blocks, size_bytes, record_count = self._blocks, self._blocks_bytes, self._blocks_records
+    def _close_slice(self) -> None:
+        blocks, record_count = self._blocks, self._blocks_records
         self._blocks, self._blocks_bytes, self._blocks_records = [], 0, 0
+        block = blocks[0] if len(blocks) == 1 else b"".join(blocks)
         if self._is_packed_beside:
-            self._lane.add(lambda: self._put(self._pack(blocks, record_count)), size_bytes)
-            return
-        built = self._pack(blocks, record_count)
-        if built is not None:
+            self._slices.append((block, record_count))
+            self._slices_bytes += len(block)
+            if self._slices_bytes >= _HANDED_BYTES:
+                self._hand_over()
+        elif (built := self._pack(block, record_count)) is not None:
             self._lane.add(lambda: self._put(built), built.stored_bytes)
 
-    def _pack(self, blocks: list[bytes], record_count: int) -> BuiltSegment | None:
+    def _hand_over(self) -> None:
+        slices, size_bytes = self._slices, self._slices_bytes
+        self._slices, self._slices_bytes = [], 0
+        self._lane.add(lambda: self._pack_and_put(slices), size_bytes)
+
+    def _pack(self, block: bytes, record_count: int) -> BuiltSegment | None:
         """Returns the segment that is full now, if any."""
-        self._builder.add(blocks[0] if len(blocks) == 1 else b"".join(blocks), record_count)
+        self._builder.add(block, record_count)
         return self._cut() if self._builder.is_full else None
 
     def _cut(self) -> BuiltSegment:
@@ -115,6 +127,8 @@ class Output:
     def seal(self) -> Sealed:
         """All that was added since the last time, on its way into the store. Raises as `add` does."""
         if self._blocks:
+            self._close_slice()
+        if self._slices:
             self._hand_over()
         if self._is_packed_beside:
             stored = self._lane.ask(lambda: self._put_last(self._cut()))
@@ -140,9 +154,13 @@ class Output:
 
     # In the lane's thread ---------------------------------------------------------------------------------------------
 
-    def _put(self, built: BuiltSegment | None) -> None:
-        if built is None:
-            return
+    def _pack_and_put(self, slices: Sequence[tuple[bytes, int]]) -> None:
+        for block, record_count in slices:
+            built = self._pack(block, record_count)
+            if built is not None:
+                self._put(built)
+
+    def _put(self, built: BuiltSegment) -> None:
         key = segment_key(
             self._claim.job_id,
             self._claim.run_number,
