@@ -58,7 +58,10 @@ class CriteriaSchema(Schema):
     query = texts_by_name(allow_none=True, metadata={"description": "Further query parameters of the vendor's call"})
     notificationUrl = text(1, 2000, allow_none=True, metadata={"description": "Gets a POST when the job has ended"})
     selectFields = text(
-        1, 20_000, allow_none=True, metadata={"description": "Comma-separated fields to keep; dotted names go deeper"}
+        1,
+        20_000,
+        allow_none=True,
+        metadata={"description": "Comma-separated fields to keep, in this order; dotted names go deeper"},
     )
     filterNulls = true_or_false(metadata={"description": "Leave out fields that are null"})
     date_from = text(

@@ -20,7 +20,7 @@ from app.api.representation import Representation, chosen_representation
 from app.api.result_headers import result_headers
 from app.api.runtime import context
 from app.errors import HaulageError
-from app.services.results import Result, with_recorded_columns
+from app.services.results import Result, csv_columns, with_recorded_columns
 from app.storage.chunks import only_first
 from app.storage.formats import Rendered, render
 
@@ -58,6 +58,7 @@ def _rendered(result: Result, chosen: Representation, file_name: str) -> Rendere
         wanted_compression(request),
         content_type=chosen.content_type,
         entry_name=file_name,
+        columns=csv_columns(result) or None,
         values_as_strings=chosen.values_as_strings,
     )
 

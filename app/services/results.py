@@ -9,12 +9,15 @@ from datetime import UTC
 from app.db import jobs, segments
 from app.db.jobs import Job
 from app.db.pool import Connection
+from app.domain.criteria import split_names
 from app.domain.file_names import FileNameError, render
 from app.domain.jobs import JobStatus, StopReason
 from app.domain.segments import Segment, column_union
+from app.domain.selection import Fields
 from app.domain.status_document import seen_count
 from app.errors import ConflictError, GoneError
 from app.services.context import Caller, Context
+from app.storage.columns import path_of
 from app.storage.formats import with_columns
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -73,6 +76,19 @@ def with_recorded_columns(ctx: Context, result: Result) -> Result:
     with ctx.db.connection() as conn:
         segments.set_columns(conn, scanned)
     return replace(result, segments=scanned)
+
+
+def csv_columns(result: Result) -> tuple[str, ...]:
+    """Those recorded: in the order of selectFields, else in that in which records bring them.
+
+    A field that the first record lacks would else come last, as its column is found late.
+    """
+    columns = column_union(result.segments)
+    names = split_names(result.job.criteria.get("selectFields") or "")
+    if not names:
+        return columns
+    fields = Fields(names)
+    return tuple(sorted(columns, key=lambda column: fields.places_of(path_of(column))))
 
 
 def readable_job(conn: Connection, caller: Caller, job_id: int) -> Job:

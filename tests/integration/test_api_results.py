@@ -323,6 +323,30 @@ def query_job(door: Door) -> Callable[..., int]:
     return make
 
 
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_fields_come_in_the_order_of_select_fields(door: Door, file_format: str) -> None:
+    answer = read(door, door.fetched(format=file_format, selectFields="updatedAt, nowhere,email,id"))
+    if file_format == "text/csv":
+        assert answer.text.splitlines()[0] == "updatedAt,email,id"
+    else:
+        found = json.loads(answer.text if file_format == "application/json" else f"[{','.join(answer.text.split())}]")
+        assert {tuple(each) for each in found} == {("updatedAt", "email", "id")}
+        assert len(found) == 25
+
+
+def test_a_column_that_is_found_late_has_its_place_in_the_order_of_select_fields(door: Door) -> None:
+    job_id = door.fetched(format="text/csv", selectFields="late,to.zip,to,id,n")
+    parts = (b'{"id":1,"n":1.10}\n', b'{"to":{"city":"K","zip":5},"id":2}\n{"late":[1,2],"id":3}\n')
+    plant(door, job_id, *parts, with_columns=True)
+
+    assert list(csv.reader(io.StringIO(read(door, job_id).text, newline=""))) == [
+        ["late", "to.city", "to.zip", "id", "n"],
+        ["", "", "", "1", "1.10"],
+        ["", "K", "5", "2", ""],
+        ["[1,2]", "", "", "3", ""],
+    ]
+
+
 @pytest.mark.parametrize("accept", ["", "*/*", "text/csv"])
 def test_a_query_job_is_given_as_csv_unless_asked_otherwise(
     door: Door, query_job: Callable[..., int], accept: str

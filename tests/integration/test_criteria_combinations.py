@@ -149,13 +149,14 @@ def is_inside(one: dict[str, Any], asked: dict[str, Any]) -> bool:
 
 
 def cut(value: Any, names: tuple[str, ...]) -> Any:
-    """Only the named fields of an object, at every depth."""
+    """Only the named fields of an object, at every depth, in the order of the names."""
     if not names or not isinstance(value, dict):
         return value
     kept = {}
-    for name, inner in value.items():
+    for name in dict.fromkeys(each.partition(".")[0] for each in names):
+        inner = value.get(name)
         deeper = tuple(each.partition(".")[2] for each in names if each.startswith(f"{name}."))
-        if name in names:
+        if name in names and name in value:
             kept[name] = inner
         elif deeper and isinstance(inner, dict):
             kept[name] = cut(inner, deeper)
@@ -169,15 +170,16 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(each) for each in value] if isinstance(value, list) else value
 
 
-def expected(asked: dict[str, Any]) -> list[Any]:
+def expected(asked: dict[str, Any]) -> list[str]:
+    """As JSON texts, since the order of the fields counts."""
     condition = asked["condition"]
     fitting = [one for one in RECORDS if is_inside(one, asked) and (condition is None or is_true(condition, one))]
     chosen = [cut(one, asked["select_fields"]) for one in fitting]
-    return [without_nulls(one) for one in chosen] if asked["filter_nulls"] else chosen
+    return [json.dumps(without_nulls(one) if asked["filter_nulls"] else one) for one in chosen]
 
 
-def decoded(engine: Engine, job_id: int) -> list[Any]:
-    return [json.loads(line) for line in engine.output(job_id).splitlines()]
+def decoded(engine: Engine, job_id: int) -> list[str]:
+    return [json.dumps(json.loads(line)) for line in engine.output(job_id).splitlines()]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

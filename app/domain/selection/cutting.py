@@ -1,4 +1,4 @@
-"""Many lines with fewer fields at once, by a pattern whose groups are all that is kept of a line, in order.
+"""Many lines without their null fields at once, by a pattern whose groups are all that is kept of a line, in order.
 
 Joined, the groups are the line that the exact way (`rewriting`) makes. A comma goes with the member behind it, but
 before the first member that is always kept with the one before it: so what may be missing takes its comma along.
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from app.domain.layout import ARRAY_WITHOUT_NULL, ARRAYS, MOST_MEMBERS, Kind, Layout, Seen, UnfitError
 from app.domain.learning import LearnedPattern
-from app.domain.selection.fields import Fields
 
 _NEWLINE = ord("\n")
 
@@ -27,13 +26,9 @@ _Piece = tuple[str, bytes]
 class Cutting:
     """Cuts lines by what was learned of those before them; `cut_one` cuts a line that is laid out in another way."""
 
-    def __init__(self, fields: Fields, *, drops_nulls: bool, cut_one: Callable[[bytes], bytes]) -> None:
+    def __init__(self, cut_one: Callable[[bytes], bytes]) -> None:
         self._cut_one = cut_one
-        self._learned = LearnedPattern(
-            Layout(),
-            lambda layout: cutting_pattern(layout, fields, drops_nulls=drops_nulls),
-            lambda match: not match[match.re.groups],
-        )
+        self._learned = LearnedPattern(Layout(), cutting_pattern, lambda match: not match[match.re.groups])
 
     def cut(self, lines: Sequence[bytes], block: bytes) -> list[bytes]:
         """What is kept of each line. `block`: the same lines, each with its newline."""
@@ -53,16 +48,16 @@ class Cutting:
         return cut
 
 
-def cutting_pattern(layout: Layout, fields: Fields, *, drops_nulls: bool) -> bytes | None:
+def cutting_pattern(layout: Layout) -> bytes | None:
     """A pattern of lines with their newlines. Its groups are what is kept, but the last: a line laid out otherwise.
 
-    None where nothing is known of the lines, too much, or where none of several members kept of an inner object is
-    always there.
+    None where nothing is known of the lines, too much, or where none of several members of an inner object is always
+    there and never null.
     """
     if layout.root is None or layout.width > MOST_MEMBERS:
         return None
     try:
-        pieces = _Builder(layout.gap, drops_nulls=drops_nulls).pieces(layout.root, fields, is_line=True)
+        pieces = _Builder(layout.gap).pieces(layout.root, is_line=True)
     except UnfitError:
         return None
     return _joined([*pieces, (_LEFT, rb"\n")]) + rb"|(.*\n)"
@@ -97,18 +92,17 @@ def _any_of(texts: Sequence[bytes]) -> bytes:
 
 
 class _Builder:
-    """Turns what was seen of a value, and what is chosen of it, into pieces."""
+    """Turns what was seen of a value into pieces."""
 
-    def __init__(self, gap: bytes, *, drops_nulls: bool) -> None:
+    def __init__(self, gap: bytes) -> None:
         self._gap = gap
         self._comma = b"," + gap
-        self._drops_nulls = drops_nulls
 
-    def pieces(self, value: Seen, fields: Fields, *, is_line: bool = False) -> list[_Piece]:
+    def pieces(self, value: Seen, *, is_line: bool = False) -> list[_Piece]:
         """An object with members. Raises UnfitError where nobody could say which comma goes."""
         members = list((value.members or {}).items())
-        first = next((n for n, (name, inner) in enumerate(members) if self._is_kept(inner, fields.within(name))), None)
-        is_loose = first is None and sum(fields.within(name) is not None for name, _ in members) > 1
+        first = next((place for place, (_, inner) in enumerate(members) if _is_kept(inner)), None)
+        is_loose = first is None and len(members) > 1
         if is_loose and not is_line:
             raise UnfitError
         needed = [place for place, (_, inner) in enumerate(members) if not inner.is_optional]
@@ -118,68 +112,36 @@ class _Builder:
             if first is not None:
                 before = self._comma if place > first else b""
                 behind = self._comma if place < first else b""
-            manner = _LEFT if first is None and not is_loose else _KEPT
-            pieces += self._member(name, inner, fields.within(name), before, (manner, behind))
+            pieces += self._member(name, inner, before, behind)
         end = (_MIXED, b"(?P<%b>\\})" % _LOOSE_END.encode()) if is_loose else (_KEPT, rb"\}")
         return [*pieces, end]
-
-    def _is_kept(self, value: Seen, fields: Fields | None) -> bool:
-        """Whether it is in every line, and something of it is kept in each."""
-        if value.is_optional or fields is None:
-            return False
-        if fields.whole:
-            return not (self._drops_nulls and Kind.NULL in value.kinds)
-        return value.kinds <= {Kind.HOLLOW} | ARRAYS  # no line with an array there fits
 
     def _comma_behind(self, place: int, members: Sequence[tuple[str, Seen]], needed: Sequence[int]) -> bytes:
         if place == len(members) - 1:
             return b""
         return self._comma if needed and place < needed[-1] else b"(?:" + self._comma + b"|)"
 
-    def _member(self, name: str, value: Seen, fields: Fields | None, before: bytes, behind: _Piece) -> list[_Piece]:
+    def _member(self, name: str, value: Seen, before: bytes, behind: bytes) -> list[_Piece]:
         label = before + b'"' + re.escape(name.encode()) + b'":' + self._gap
-        ways = [[(manner, label + text)] for manner, text in self._plain_ways(value, fields)]
+        ways = [[(manner, label + text + behind)] for manner, text in _plain_ways(value)]
         if value.members:
-            ways.append(self._object_way(value, fields, label))
-        if not ways:
-            raise UnfitError
-        ways = [[*way, behind if way[0][0] == _KEPT else (_LEFT, behind[1])] for way in ways]
+            ways.append([(_KEPT, label), *self.pieces(value), (_KEPT, behind)])
         if value.is_optional:
             ways.append([])
         return ways[0] if len(ways) == 1 else [_either(ways)]
 
-    def _object_way(self, value: Seen, fields: Fields | None, label: bytes) -> list[_Piece]:
-        if fields is None or (fields.whole and not self._drops_nulls):
-            return [(_LEFT if fields is None else _KEPT, label + self._uncut(value))]
-        return [(_KEPT, label), *self.pieces(value, fields)]
 
-    def _plain_ways(self, value: Seen, fields: Fields | None) -> Iterator[_Piece]:
-        """What it may be but an object with members. Arrays in which something may have to go fit no pattern."""
-        kept, left = [], []
-        for kind in value.widest_kinds:
-            if fields is None:
-                left.append(kind.value)
-            elif kind in ARRAYS and not fields.whole:
-                continue
-            elif kind in ARRAYS and self._drops_nulls:
-                kept.append(ARRAY_WITHOUT_NULL)
-            elif kind is Kind.NULL and self._drops_nulls:
-                left.append(kind.value)
-            else:
-                (kept if fields.whole or kind is Kind.HOLLOW else left).append(kind.value)
-        if kept:
-            yield _KEPT, _any_of(kept)
-        if left:
-            yield _LEFT, _any_of(left)
+def _is_kept(value: Seen) -> bool:
+    """Whether it is in every line, and null in none."""
+    return not value.is_optional and Kind.NULL not in value.kinds
 
-    def _uncut(self, value: Seen) -> bytes:
-        """The pattern of an object of which nothing is looked at."""
-        members = list((value.members or {}).items())
-        needed = [place for place, (_, inner) in enumerate(members) if not inner.is_optional]
-        text = b""
-        for place, (name, inner) in enumerate(members):
-            comma = self._comma_behind(place, members, needed)
-            values = [kind.value for kind in inner.widest_kinds] + ([self._uncut(inner)] if inner.members else [])
-            member = b'"' + re.escape(name.encode()) + b'":' + self._gap + _any_of(values) + comma
-            text += b"(?:" + member + b"|)" if inner.is_optional else member
-        return rb"\{" + text + rb"\}"
+
+def _plain_ways(value: Seen) -> Iterator[_Piece]:
+    """What it may be but an object with members. Arrays in which something may have to go fit no pattern."""
+    kept = [
+        ARRAY_WITHOUT_NULL if kind in ARRAYS else kind.value for kind in value.widest_kinds if kind is not Kind.NULL
+    ]
+    if kept:
+        yield _KEPT, _any_of(kept)
+    if Kind.NULL in value.kinds:
+        yield _LEFT, Kind.NULL.value
