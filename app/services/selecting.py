@@ -9,6 +9,8 @@ from app.domain.ocnql import Condition, OcnqlError, fields_of, parse_condition
 from app.domain.selection import InvalidWindowError, Selection, Window, window_of
 from app.errors import InvalidInputError
 
+_MOST_LEVELS = 100
+
 
 def window_asked(criteria: DownloadCriteria) -> Window | None:
     """The range of dates; None without one. Raises InvalidInputError that names the criterion."""
@@ -23,10 +25,22 @@ def selection_of(criteria: DownloadCriteria, window: Window | None = None) -> Se
 
     Raises InvalidInputError that names the criterion.
     """
+    _check_depth(criteria.select_fields)
     window = window or window_asked(criteria)
     condition = condition_of(criteria)
     selection = Selection(criteria.select_fields, drop_nulls=criteria.filter_nulls, window=window, condition=condition)
     return None if selection.changes_nothing else selection
+
+
+def _check_depth(names: tuple[str, ...]) -> None:
+    """A name stands for a path and for every way to join its parts, so that deep ones cost much."""
+    for name in names:
+        if name.count(".") >= _MOST_LEVELS:
+            raise InvalidInputError(
+                f"selectFields names {name[:80]!r}..., which has {name.count('.') + 1} levels; accepted: at most"
+                f" {_MOST_LEVELS}.",
+                field="/selectFields",
+            )
 
 
 def without_cutting(criteria: DownloadCriteria) -> DownloadCriteria:

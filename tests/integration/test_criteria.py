@@ -59,9 +59,10 @@ INSIDE = wanted("2024-01-05T00:00:00Z", "2024-01-20T00:00:00Z")
 
 
 def test_fields_and_nulls(engine: Engine) -> None:
-    job = engine.run(engine.submit(select_fields=("id", "name", "changed"), filter_nulls=True))
+    job = engine.run(engine.submit(select_fields=("name", "changed", "id"), filter_nulls=True))
     lines = [json.loads(line) for line in engine.output(job.id).splitlines()]
     assert lines[0] == {"id": 1, "name": {"first": "a1"}, "changed": DAYS[0]}
+    assert list(lines[0]) == ["name", "changed", "id"]
     assert lines[6] == {"id": 7, "name": {"first": "a7"}}
     assert (job.record_count, job.filtered_count, job.undated_count) == (95, 0, 0)
 
@@ -115,6 +116,7 @@ def test_kills_anywhere_change_nothing(engine: Engine) -> None:
         ({"date_from": "2024-01-05"}, "/filterDateField"),
         ({"date_to": "soon", "filter_date_field": "changed"}, "/to"),
         ({"date_from": "2024-02-01", "date_to": "2024-01-01", "filter_date_field": "changed"}, "/from"),
+        ({"select_fields": ("id", ".".join("a" * 101))}, "/selectFields"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(engine: Engine, criteria: dict[str, Any], field: str) -> None:
