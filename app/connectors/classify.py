@@ -23,8 +23,9 @@ SHRINK_FRACTION = 8
 class Verdict:
     """What to do about an answer. `retry_after_s`: the vendor's (or our) word on when; None means backoff.
 
-    `refresh_auth` where nothing can be refreshed means: retry once, then fail. For `shrink_page`, `otherwise` is what
-    to do when the page cannot be made smaller, and `floor_fraction` how far it may shrink (1/n of the wanted size).
+    `refresh_auth` means: read the credentials anew and ask again at once, then do `otherwise`. For `shrink_page`,
+    `otherwise` is what to do when the page cannot be made smaller, and `floor_fraction` how far it may shrink (1/n of
+    the wanted size).
     """
 
     action: Action
@@ -126,6 +127,8 @@ def classify_fault(fault: PageFault) -> Verdict:
     """The verdict on an answer that cannot be right: it is read again, since a cache or a failover may be behind it."""
     if fault.is_permanent:
         return Verdict(_FAIL, ErrorClass.CONFIG, str(fault))
+    if fault.may_be_expiry:
+        return Verdict(Action.REFRESH_AUTH, ErrorClass.VENDOR, str(fault), otherwise=_RETRY)
     return Verdict(_RETRY, ErrorClass.VENDOR, str(fault))
 
 

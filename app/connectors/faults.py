@@ -20,6 +20,10 @@ FaultKind = Literal[
 PERMANENT: frozenset[FaultKind] = frozenset({"foreign_host", "bad_link"})
 
 
+EXPIRY: frozenset[FaultKind] = frozenset({"collapse", "short_end"})
+"""An expired session may answer like this, with status 200."""
+
+
 class PageFault(Exception):  # noqa: N818 - the design's word: a fault of the vendor's page
     """The vendor's answer contradicts itself, the pages before it or the connector. The message is for a person."""
 
@@ -31,3 +35,8 @@ class PageFault(Exception):  # noqa: N818 - the design's word: a fault of the ve
     def is_permanent(self) -> bool:
         """Whether reading again cannot help: the connector has to be edited."""
         return self.kind in PERMANENT
+
+    @property
+    def may_be_expiry(self) -> bool:
+        """Whether the vendor may have taken the credentials for nobody's."""
+        return self.kind in EXPIRY

@@ -270,8 +270,10 @@ class Leg:
             if self._shrink(position, verdict):
                 return True
             action = verdict.otherwise
-        if action is Action.REFRESH_AUTH and not self._is_refreshed:
-            return self._refresh()
+        if action is Action.REFRESH_AUTH:
+            if not self._is_refreshed:
+                return self._refresh()
+            action = verdict.otherwise
         if action in {Action.RETRY, Action.WAIT}:
             return self._try_again(verdict, failed)
         return self._vendor_refused(failed)

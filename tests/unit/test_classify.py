@@ -199,4 +199,9 @@ def test_a_rule_for_the_network() -> None:
 
 def test_a_fault_is_read_again_unless_only_an_edit_can_help() -> None:
     assert classify_fault(PageFault("loop", "x")).action is Action.RETRY
+    for kind in ("collapse", "short_end"):
+        verdict = classify_fault(PageFault(kind, "x"))
+        assert (verdict.action, verdict.otherwise) == (Action.REFRESH_AUTH, Action.RETRY), (
+            "it may be an expired session"
+        )
     assert classify_fault(PageFault("foreign_host", "x")).action is Action.FAIL
