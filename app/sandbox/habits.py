@@ -8,6 +8,7 @@ from app.sandbox.vocabulary import choice, either, flag, matching, number, setti
 
 WRONG_AUTH: Final = ("401", "401_html", "401_empty", "403", "200_empty", "200_public")
 _MANY: Final = 1_000_000_000
+_WRONG: Final = "what a wrong credential gets; 200_public: group a only, and X-User: anonymous"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Habits:
     encode_dollar: bool = setting(default=False, accepts=flag(), about="%24 for $ in next links")
     # Which records, in what order
     order: str = setting(
-        "oldest_first", choice("oldest_first", "newest_first"), "default order (keyset is always by id)"
+        "oldest_first", choice("oldest_first", "newest_first"), "default order (?sort=id and keyset: oldest first)"
     )
     grows: int = setting(0, whole(0, 1000), "records added at each call")
     hide_archived: bool = setting(
@@ -74,7 +75,7 @@ class Habits:
         0, number(-(10**7), 10**7), "how far this vendor's clock is ahead (Date, reset headers)"
     )
     # Credentials
-    wrong_auth: str = setting("401", choice(*WRONG_AUTH), "what a wrong credential gets; 200_public: group a only")
+    wrong_auth: str = setting("401", choice(*WRONG_AUTH), _WRONG)
     token_calls: int = setting(0, whole(0, _MANY), "calls after which a secret expires (another secret works again)")
     token_expired: str = setting("401", choice(*WRONG_AUTH), "what an expired secret gets")
 

@@ -175,6 +175,21 @@ _DATES: Final[Mapping[str, Callable[[int], str]]] = {
 DATE_FORMS: Final = tuple(_DATES)
 
 
+def written_date(form: str, second: int) -> str:
+    """A date in one of the forms, without quotes."""
+    return _DATES[form](second).strip('"')
+
+
+def date_s(form: str, text: str) -> float:
+    """The seconds since 1970 of what `written_date` writes. Raises ValueError for any other text."""
+    digits = {"epoch": f"{text}000", "epoch_ms": text, "odata2": text[6:-2]}
+    is_count = form in digits
+    second = int(digits[form]) / 1000 if is_count else datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    if written_date(form, int(second)) != text:
+        raise ValueError(text)
+    return second
+
+
 def _escape_non_ascii(text: str) -> str:
     return re.sub(r"[^\x00-\x7f]", lambda found: _escapes(found.group()), text)
 

@@ -115,7 +115,7 @@ class Vendor:
         if form == "200_empty":
             return self._page(call, None)
         if form == "200_public":
-            return self._page(call, call.settings.plain.records, _PUBLIC_GROUP)
+            return self._page(call, call.settings.plain.records, _PUBLIC_GROUP).plus(("X-User", "anonymous"))
         challenge = ("WWW-Authenticate", 'Bearer realm="sandbox"')
         if form == "401_html":
             return html_answer(401, "Sign in").plus(challenge)
@@ -166,13 +166,14 @@ def _selection(call: _Call, records: int, group: str | None) -> Selection:
         wanted.setdefault("archived", "false")
     if group:
         wanted["group"] = group
-    newest_first = settings.habits.order == "newest_first" and call.kind != "keyset"
+    is_sorted = call.kind == "keyset" or query.get("sort") == "id"
+    newest_first = settings.habits.order == "newest_first" and not is_sorted
     where = query.get("$filter", "") if call.kind in _FILTERED_KINDS else ""
     try:
         found = select(records, settings.plain.seed, tuple(sorted(wanted.items())), where, newest_first=newest_first)
     except BadFilterError as problem:
         raise QuestionError(400, "bad_filter", str(problem)) from None
-    return in_range(found, query, records)
+    return in_range(found, query, records, settings.habits.dates)
 
 
 def _origin(request: Request, peer: Peer) -> str:
