@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -45,6 +45,8 @@ from app.connectors.paginators import (
 )
 from app.connectors.pointers import split_pointer
 from app.connectors.spec import render_base_url
+from app.connectors.tombstones import is_deleted
+from app.domain.selection import Record
 from app.errors import ConfigError
 from app.http_client import Beat, Request, Response, TransportError
 
@@ -170,6 +172,12 @@ class VendorClient:
         return self._object.id
 
     @property
+    def is_dropped(self) -> Callable[[Record], bool] | None:
+        """Says of a record that the connector leaves it out since it is deleted; None where it leaves out none."""
+        spec = self._object.list.deleted
+        return partial(is_deleted, spec) if spec is not None and spec.do == "drop" else None
+
+    @property
     def lookback_s(self) -> float:
         """How much later than its date says a record may come into the list."""
         return self._object.list.lookback_s
@@ -190,14 +198,16 @@ class VendorClient:
             return Call(self, Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, ""), "", cursor, size)
 
     def field_params(self, names: Collection[str]) -> dict[str, str]:
-        """The query parameter that asks the vendor for these fields (dotted names) and those that paging reads.
+        """The query parameter that asks the vendor for these fields (dotted names) and those that we read ourselves.
 
         Empty where the connector does not say how, or where all fields are wanted. The vendor may well send more.
         """
         spec = self._object.list.select
         if spec is None or not names:
             return {}
-        own = [split_pointer(each) for each in (self._object.id, self._object.list.page.field) if each]
+        listed = self._object.list
+        read = (self._object.id, listed.page.field, listed.deleted and listed.deleted.at)
+        own = [split_pointer(each) for each in read if each]
         wanted = [*names, *(".".join(path) for path in own)]
         if spec.nested == "top":
             wanted = [name.partition(".")[0] for name in wanted]

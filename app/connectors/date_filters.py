@@ -13,7 +13,7 @@ from app.connectors.model import DateFilter
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_A_SECOND = 1_000_000_000
 _UNITS_NS = {"epoch_ms": 1_000_000, "date": 86_400 * _NS_A_SECOND}
-_FORMS = {"iso": "%H:%M:%SZ", "datetime": "%H:%M:%S"}
+_FORMS = {"iso": "T%H:%M:%SZ", "datetime": "T%H:%M:%S", "space": " %H:%M:%S"}
 
 
 def unit_ns(spec: DateFilter) -> int:
@@ -44,4 +44,4 @@ def _written(form: str, instant_ns: int) -> str | None:
     except OverflowError:
         return None
     day = f"{at.year:04d}-{at.month:02d}-{at.day:02d}"
-    return day if form == "date" else f"{day}T{at.strftime(_FORMS[form])}"
+    return day if form == "date" else f"{day}{at.strftime(_FORMS[form])}"

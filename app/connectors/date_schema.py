@@ -13,6 +13,7 @@ from app.connectors.fields import Duration, StrictSchema, Text, one_of
 from app.connectors.model import DateFilter
 
 _MOST_SLICES = 1000
+_FORMS = ("iso", "datetime", "space", "date", "epoch", "epoch_ms")
 _DAY_S = 86_400.0
 
 
@@ -32,7 +33,7 @@ class DateSchema(StrictSchema):
 
     from_param = Text(data_key="from", validate=Length(min=1))
     to_param = Text(data_key="to", validate=Length(min=1))
-    form = Text(data_key="as", load_default="iso", validate=one_of("iso", "datetime", "date", "epoch", "epoch_ms"))
+    form = Text(data_key="as", load_default="iso", validate=one_of(*_FORMS))
     from_is = Text(load_default="inclusive", validate=one_of("inclusive", "exclusive"))
     to_is = Text(load_default="inclusive", validate=one_of("inclusive", "exclusive"))
     margin_s = Duration(data_key="margin")

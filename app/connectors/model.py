@@ -184,12 +184,24 @@ class SelectSpec:
 
 
 @dataclass(frozen=True)
+class DeletedSpec:
+    """What tells records that the vendor has deleted from others, and what becomes of them.
+
+    `at`: pointer into the record. `equals`: its text there; None for anything but null, false, 0 and what is empty.
+    """
+
+    at: str
+    do: Literal["keep", "drop", "mark"]
+    equals: str | None = None
+
+
+@dataclass(frozen=True)
 class DateFilter:
     """How the vendor is asked for records by one of their dates; see `app.connectors.date_filters`."""
 
     from_param: str = ""
     to_param: str = ""
-    form: Literal["iso", "datetime", "date", "epoch", "epoch_ms"] = "iso"
+    form: Literal["iso", "datetime", "space", "date", "epoch", "epoch_ms"] = "iso"
     is_from_exclusive: bool = False
     is_to_exclusive: bool = False
     margin_s: float = 0.0
@@ -210,6 +222,9 @@ class ListSpec:
     path: Template
     records: str
     page: PageSpec
+    record: str = ""
+    """Where the record is in an element of that array: vendors wrap them, each in a name of its kind."""
+    deleted: DeletedSpec | None = None
     params: Params = ()
     headers: Params = ()
     total: str | None = None

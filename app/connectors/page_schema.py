@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, post_load, validates_schema
@@ -85,6 +85,15 @@ class PageSchema(StrictSchema):
             data.setdefault("at", _ODATA_NEXT[version])
             data.setdefault("prefer_maxpagesize", version == 4)  # noqa: PLR2004 - OData's own number
         return PageSpec(kind=kind, **data)
+
+
+def limiting_params(kind: PageKind, params: Collection[str]) -> dict[str, list[str]]:
+    """Of the parameters of a list, those that would end it early."""
+    found = sorted(_NOT_A_PAGE_SIZE.intersection(params)) if kind is PageKind.ODATA else []
+    if not found:
+        return {}
+    told = "limits the whole answer in OData and stays in the next link, so the list would end there without a word"
+    return {"params": [f"{', '.join(found)} {told}; accepted: leave it out (Prefer is sent), or kind next_url"]}
 
 
 def _page_value_errors(kind: PageKind, page: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from app.connectors.guards import print_of
 from app.connectors.model import ListSpec, PageSpec
 from app.connectors.pointers import Missing, find_raw, find_small, find_value, split_pointer
 from app.connectors.scanner import NotJsonError, scan_items
+from app.connectors.tombstones import marked
 from app.domain.selection import Record
 
 Raw = msgspec.Raw
@@ -78,6 +79,8 @@ class PageReader:
 
     def __init__(self, list_spec: ListSpec) -> None:
         self._records = list_spec.records
+        self._record = list_spec.record
+        self._marks = list_spec.deleted if list_spec.deleted and list_spec.deleted.do == "mark" else None
         self._is_missing_empty = list_spec.missing == "empty"
         self._pointers = _value_pointers(list_spec, list_spec.page)
         self._decoder = _make_decoder(self._records, self._pointers)
@@ -97,7 +100,7 @@ class PageReader:
             raise PageFault("not_json", "The answer is nested too deep.") from None
         if records is None and not self._is_missing_empty:
             raise self._missing(body, hide)
-        return Page(_on_one_line(records or [], body), values)
+        return Page(_on_one_line(self._unwrapped(records or [], body, hide), body), values)
 
     def _read_fast(self, body: bytes, hide: Hide) -> tuple[list[Record] | None, dict[str, Any]]:
         if self._decoder is None:
@@ -121,6 +124,16 @@ class PageReader:
         if found is not None and items is None and bytes(found).strip() not in {b"{}", b'""'}:
             raise self._missing(body, hide)
         return (None if items is None else [*items]), values
+
+    def _unwrapped(self, items: list[Record], body: bytes, hide: Hide) -> list[Record]:
+        """The records in the elements of the list, deleted ones with a mark where that is declared."""
+        if self._record:
+            found = [find_raw(item, self._record) for item in items]
+            items = [record for record in found if record is not None]
+            if len(items) < len(found):
+                text = f"An element of the list has nothing at {self._record!r}: {_excerpt(body, hide)}"
+                raise PageFault("missing_records", text)
+        return items if self._marks is None else [marked(self._marks, item) for item in items]
 
     def _missing(self, body: bytes, hide: Hide) -> PageFault:
         return PageFault(

@@ -40,11 +40,11 @@ from app.connectors.model import (
     ObjectSpec,
     PageKind,
     PageSpec,
-    SelectSpec,
     SettingField,
     WaitSpec,
 )
-from app.connectors.page_schema import PageSchema
+from app.connectors.page_schema import PageSchema, limiting_params
+from app.connectors.record_schema import DeletedSchema, SelectSchema
 from app.connectors.templates import parse_template
 from app.connectors.where_schema import WhereSchema, where_conflicts
 
@@ -59,18 +59,6 @@ _AUTH_KEYS: Mapping[str, frozenset[str]] = {
 }
 
 
-class SelectSchema(StrictSchema):
-    """`list.select`: the query parameter that names the wanted fields."""
-
-    param = Text(required=True, validate=Length(min=1))
-    separator = Text(load_default=",", validate=Length(min=1))
-    nested = Text(load_default="top", validate=one_of("dotted", "top"))
-
-    @post_load
-    def _build(self, data: dict[str, Any], **_: Any) -> SelectSpec:
-        return SelectSpec(**data)
-
-
 class ListSchema(StrictSchema):
     """`list`: where the records are and how to get all of them."""
 
@@ -80,6 +68,8 @@ class ListSchema(StrictSchema):
     params = template_map()
     headers = header_map()
     records = Pointer(required=True)
+    record = Pointer()
+    deleted = Nested(DeletedSchema)
     total = Pointer()
     total_header = HeaderName()
     total_is = Text(load_default="estimate", validate=one_of("exact", "estimate"))
@@ -99,6 +89,7 @@ class ListSchema(StrictSchema):
             errors["total_header"] = ["is not accepted beside `total`"]
         errors |= _pointer_conflicts(data)
         page: PageSpec = data["page"]
+        errors |= limiting_params(page.kind, data["params"])
         if "where" in data:
             errors |= where_conflicts(data["where"], data["params"], {page.param, page.size_param})
         if doubled := doubled_params(data["dates"], _set_elsewhere(data)):

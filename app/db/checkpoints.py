@@ -35,6 +35,7 @@ class Progress:
     page_times: PageTimes = field(default_factory=PageTimes)
     child_count: int = 0
     child_missing_count: int = 0
+    deleted_count: int = 0
 
 
 _MOVE = """
@@ -62,7 +63,7 @@ with moved as (
     call_count = call_count + %(made)s, plain_bytes = plain_bytes + %(plain_bytes)s,
     vendor_total = case when moved.end_ns is null then coalesce(%(vendor_total)s, vendor_total) else vendor_total end,
     filtered_count = filtered_count + %(filtered)s, undated_count = undated_count + %(undated)s,
-    repeated_count = repeated_count + %(repeated)s,
+    repeated_count = repeated_count + %(repeated)s, deleted_count = deleted_count + %(deleted)s,
     child_count = child_count + %(children)s, child_missing_count = child_missing_count + %(missing)s,
     status = case when status in ('CREATED', 'STARTED') then 'RUNNING' else status end
   from moved where jobs.id = moved.job_id returning jobs.status
@@ -119,6 +120,7 @@ def _figures(progress: Progress) -> dict[str, Any]:
         "filtered": progress.filtered_count,
         "undated": progress.undated_count,
         "strays": progress.stray_count,
+        "deleted": progress.deleted_count,
         **noted_values(progress.chain_id, progress.noted),
         "children": progress.child_count,
         "missing": progress.child_missing_count,

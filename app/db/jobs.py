@@ -67,6 +67,7 @@ class Job:
     resume: str | None = None
     child_count: int = 0
     child_missing_count: int = 0
+    deleted_count: int = 0
 
     @property
     def element_id(self) -> int:

@@ -100,6 +100,8 @@ class JobFacts(ListedFacts, Protocol):
     def child_count(self) -> int: ...
     @property
     def child_missing_count(self) -> int: ...
+    @property
+    def deleted_count(self) -> int: ...
 
 
 class WaitFacts(Protocol):
@@ -204,10 +206,23 @@ _PROMISES = {
 
 def _as_asked(job: JobFacts) -> list[str]:
     """What was done otherwise than asked for."""
-    asked = job.criteria.get("pageSize")
-    if asked is None or job.page_size is None or asked <= job.page_size:
+    if job.page_size is None:
         return []
-    return [f"pages of {job.page_size} instead of {asked}, the vendor's maximum"]
+    asked = job.criteria.get("pageSize")
+    is_capped = asked is not None and asked > job.page_size
+    capped = [f"pages of {job.page_size} instead of {asked}, the vendor's maximum"] if is_capped else []
+    return capped + _cut(job, job.page_size)
+
+
+def _cut(job: JobFacts, page_size: int) -> list[str]:
+    """That pages were shorter than asked for, which vendors do without a word. Told of whole passes over a list."""
+    is_pass = job.stop_reason is StopReason.EXHAUSTED and job.run_number == 1 and not job.seen_before
+    # Of each slice the last page may be short, and an empty one may stand behind it.
+    full_pages = job.page_count - 2 * job.slice_count
+    seen = _seen_by_itself(job)
+    if not is_pass or "child" in job.criteria or seen >= full_pages * page_size:
+        return []
+    return [f"pages held {seen / job.page_count:.1f} records on average instead of {page_size}"]
 
 
 def _nested(job: JobFacts) -> list[str]:
@@ -220,7 +235,12 @@ def _nested(job: JobFacts) -> list[str]:
 
 def seen_count(job: JobFacts) -> int:
     """Records that the vendor gave, to jobs before this one in the same pass too: what its total is compared with."""
-    return job.record_count + job.filtered_count + job.undated_count + job.repeated_count + job.seen_before
+    return _seen_by_itself(job) + job.seen_before
+
+
+def _seen_by_itself(job: JobFacts) -> int:
+    left_out = job.filtered_count + job.undated_count + job.repeated_count + job.deleted_count
+    return job.record_count + left_out
 
 
 def _left_out(job: JobFacts) -> list[str]:
@@ -231,6 +251,8 @@ def _left_out(job: JobFacts) -> list[str]:
         parts.append(f"{', '.join(job.asked_of_vendor)} asked of the vendor as well")
     if job.undated_count:
         parts.append(f"{job.undated_count} LEFT OUT SINCE {job.criteria.get('filterDateField')} HOLDS NO DATE")
+    if job.deleted_count:
+        parts.append(f"{job.deleted_count} more left out since the vendor has deleted them")
     if job.repeated_count:
         parts.append(f"{job.repeated_count} more left out since jobs before this one delivered them")
     return parts

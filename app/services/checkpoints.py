@@ -39,6 +39,7 @@ class _Next:
     noted: Noted | None
     child_count: int
     child_missing_count: int
+    deleted_count: int
 
 
 class Checkpoints:
@@ -103,7 +104,8 @@ class Checkpoints:
         self._page_times.add(page_s)
         self._filtered_count += selected.filtered
         self._undated_count += selected.undated
-        left_out = selected.filtered + selected.undated + selected.repeated
+        self._deleted_count += selected.deleted
+        left_out = selected.filtered + selected.undated + selected.repeated + selected.deleted
         self._stray_count += selected.consumed - len(selected.records) - left_out
         self.position = position
 
@@ -151,6 +153,7 @@ class Checkpoints:
             None if self._overlap is None else self._overlap.seal(),
             self._child_count,
             self._child_missing_count,
+            self._deleted_count,
         )
         self._forget()
         self._next_at = time.monotonic() + self._every_s
@@ -158,7 +161,7 @@ class Checkpoints:
     def _forget(self) -> None:
         self._is_any_taken = False
         self._page_count = self._filtered_count = self._undated_count = self._stray_count = 0
-        self._child_count = self._child_missing_count = 0
+        self._deleted_count = self._child_count = self._child_missing_count = 0
 
     def _settle(self, following: _Next) -> None:
         segments = following.sealed.segments()
@@ -178,6 +181,7 @@ class Checkpoints:
             chain_id=0 if self._overlap is None else self._overlap.chain_id,
             child_count=following.child_count,
             child_missing_count=following.child_missing_count,
+            deleted_count=following.deleted_count,
             page_times=self._page_times,
         )
         self._advance(progress)

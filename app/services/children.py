@@ -114,7 +114,7 @@ class Children:
                 if _is_unknown(got):
                     return None
                 raise LookupFailedError(self._as_ours(got))
-            lookup.items += got.page.records
+            lookup.items += _living(lookup.client, got.page.records)
             lookup.size_bytes += got.body_bytes
             lookup.cursor = got.next.cursor
             if got.next.is_exhausted:
@@ -160,3 +160,9 @@ class Children:
 
 def _is_unknown(failed: Failed) -> bool:
     return failed.verdict.action is Action.FAIL and failed.verdict.error_class is ErrorClass.NOT_FOUND
+
+
+def _living(client: VendorClient, records: list[Record]) -> list[Record]:
+    """Without those that the connector leaves out since they are deleted."""
+    is_dropped = client.is_dropped
+    return records if is_dropped is None else [record for record in records if not is_dropped(record)]

@@ -72,14 +72,21 @@ class Plan:
     @property
     def is_choosy(self) -> bool:
         """Whether a page may give fewer records than it holds."""
-        return self.selection is not None or self.overlap is not None
+        return self.selection is not None or self.overlap is not None or self.client.is_dropped is not None
 
     def select(self, records: Sequence[Record], room: int | None) -> Selected:
         """What the criteria leave of these records, at most `room` of them. Raises as Lease.persist where it asks."""
-        if self.overlap is not None:
-            chosen = self.overlap.choose(records, room, self._choose)
-            return chosen if self.selection is None else replace(chosen, records=self.selection.cut(chosen.records))
-        return self._choose(records, room) if self.selection is None else self.selection.apply(records, room)
+        choose = self._choose if self.client.is_dropped is None else self._choose_living
+        chosen = choose(records, room) if self.overlap is None else self.overlap.choose(records, room, choose)
+        return chosen if self.selection is None else replace(chosen, records=self.selection.cut(chosen.records))
+
+    def _choose_living(self, records: Sequence[Record], room: int | None) -> Selected:
+        """What the criteria leave of those that are not deleted; of the others nothing is asked."""
+        is_dropped = self.client.is_dropped
+        living = [at for at, record in enumerate(records) if is_dropped is None or not is_dropped(record)]
+        chosen = self._choose([records[at] for at in living], room)
+        consumed = len(records) if chosen.consumed == len(living) else living[chosen.consumed]
+        return replace(chosen, consumed=consumed, deleted=consumed - chosen.consumed)
 
     def _choose(self, records: Sequence[Record], room: int | None) -> Selected:
         if self.selection is not None:

@@ -141,6 +141,11 @@ def test_a_connector_does_not_change_with_the_document_it_came_from() -> None:
         ("/objects/pets/list/total", "/data/total", "/objects/pets/list/total", "lies inside `records`"),
         ("/objects/pets/list/total_is", "sure", "/objects/pets/list/total_is", "exact, estimate"),
         ("/objects/pets/list/read_timeout", "soon", "/objects/pets/list/read_timeout", "no duration"),
+        ("/objects/pets/list/deleted", {"at": "/x"}, "/objects/pets/list/deleted/do", "is required"),
+        ("/objects/pets/list/deleted", {"at": "/x", "do": "hide"}, "/objects/pets/list/deleted/do", "keep, drop, mark"),
+        ("/objects/pets/list/deleted", {"at": "x", "do": "drop"}, "/objects/pets/list/deleted/at", "no JSON Pointer"),
+        ("/objects/pets/list/deleted", {"at": "/_deleted", "do": "mark"}, "/objects/pets/list/deleted/do", "a second"),
+        ("/objects/pets/list/record", "contact", "/objects/pets/list/record", "no JSON Pointer"),
         ("/objects/pets/list/page/kind", "pages", "/objects/pets/list/page/kind", "accepted: none, page"),
         ("/objects/pets/list/page/param", "p", "/objects/pets/list/page/param", "not used by kind next_url"),
         ("/objects/pets/list/page/header", "X", "/objects/pets/list/page/at", "not both"),
@@ -215,6 +220,22 @@ def test_a_page_size_of_odata_may_not_be_top() -> None:
         "limits the whole answer"
         in problems(changed("/objects/pets/list/page", page))["/objects/pets/list/page/size_param"]
     )
+
+
+@pytest.mark.parametrize("name", ["$top", "$skip"])
+def test_what_limits_the_whole_list_of_odata_may_not_stand_in_its_parameters(name: str) -> None:
+    document = changed("/objects/pets/list/page", {"kind": "odata"})
+    document["objects"]["pets"]["list"]["params"] = {name: "100"}
+    assert f"{name} limits the whole answer" in problems(document)["/objects/pets/list/params"]
+    document["objects"]["pets"]["list"]["page"] = {"kind": "next_url", "at": "/@odata.nextLink"}
+    assert load_connector(document).object_names == ("pets",)
+
+
+def test_a_vendor_may_take_longer_than_a_minute_for_a_page() -> None:
+    document = parse_document(SMALLEST)
+    assert load_connector(document).objects[0].list.read_timeout_s >= 60
+    document["defaults"] = {"read_timeout": "5m"}
+    assert load_connector(document).objects[0].list.read_timeout_s == 300
 
 
 def test_every_problem_is_listed_at_once() -> None:

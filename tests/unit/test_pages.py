@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.connectors.faults import PageFault
-from app.connectors.model import ListSpec, PageKind, PageSpec
+from app.connectors.model import DeletedSpec, ListSpec, PageKind, PageSpec
 from app.connectors.pages import Page, PageReader
 from app.connectors.templates import parse_template
 
@@ -153,6 +153,30 @@ def test_fingerprints_use_ids_where_there_are_some() -> None:
 )
 def test_the_key_of_the_last_record_is_the_vendors_text(value: bytes, key: str | None) -> None:
     assert read(b'{"data":[{"id":1},{"id":' + value + b"}]}").last_key("/id") == key
+
+
+def test_a_wrapped_record_is_taken_out_as_it_is() -> None:
+    body = b'{"data":[{"kind":"x","item":{"id":1.10}},{"item": {"id": 2} }],"total":2}'
+    assert lines(body, record="/item") == [b'{"id":1.10}', b'{"id": 2}']
+    assert read(body, record="/item").fingerprint("/id").startswith("i")
+    assert lines(b'{"data":[{"item":{\n"id":1}}]}', record="/item") == [b'{"id":1}']
+    assert lines(b'{"data":[]}', record="/item") == []
+
+
+@pytest.mark.parametrize("element", [b'{"other":{}}', b'{"item":null}', b"1", b"[]", b"null"])
+def test_an_element_without_the_record_is_a_fault_and_no_record_is_lost(element: bytes) -> None:
+    with pytest.raises(PageFault, match="nothing at '/item'") as caught:
+        read(b'{"data":[{"item":{"id":1}},' + element + b"]}", record="/item")
+    assert caught.value.kind == "missing_records"
+
+
+def test_deleted_records_get_a_mark_and_the_others_stay() -> None:
+    marks = DeletedSpec("/gone", "mark")
+    body = b'{"data":[{"id":1},{"id":2,"gone":true },{"gone":false},[{"gone":true}],7]}'
+    gone = b'{"id":2,"gone":true ,"_deleted":true}'
+    assert lines(body, deleted=marks) == [b'{"id":1}', gone, b'{"gone":false}', b'[{"gone":true}]', b"7"]
+    inside = DeletedSpec("/0/gone", "mark")
+    assert lines(b'{"data":[[{"gone":true}]]}', deleted=inside) == [b'[{"gone":true}]'], "it has no fields"
 
 
 json_values = st.recursive(

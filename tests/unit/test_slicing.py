@@ -23,7 +23,7 @@ from tests.fakes.list_vendor import document
 
 DAY_S = 86_400.0
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-FORMS = ("iso", "datetime", "date", "epoch", "epoch_ms")
+FORMS = ("iso", "datetime", "space", "date", "epoch", "epoch_ms")
 
 instants = st.integers(parse_instant("1970-01-02") or 0, parse_instant("2200-01-01") or 0)
 grains = st.sampled_from([1, 1_000_000, NS_A_SECOND, NS_A_DAY])
@@ -136,6 +136,7 @@ class TestTheRangeThatIsAsked:
         [
             ("iso", {"since": "2024-02-29T00:00:00Z", "until": "2024-03-01T08:30:01Z"}),
             ("datetime", {"since": "2024-02-29T00:00:00", "until": "2024-03-01T08:30:01"}),
+            ("space", {"since": "2024-02-29 00:00:00", "until": "2024-03-01 08:30:01"}),
             ("date", {"since": "2024-02-29", "until": "2024-03-02"}),
             ("epoch", {"since": "1709164800", "until": "1709281801"}),
             ("epoch_ms", {"since": "1709164800000", "until": "1709281800251"}),
@@ -214,7 +215,7 @@ class TestTheDeclaration:
             ("{at: {from: a, to: a}}", "/dates/at/to", "accepted: another one"),
             ("{at: {from: a, slices: {}}}", "/dates/at/slices", "needs both"),
             ("{at: {from: a, to: b, slices: {at_most: 1}}}", "/dates/at/slices/at_most", "accepted: 2 to 1000"),
-            ("{at: {from: a, as: excel}}", "/dates/at/as", "accepted: iso, datetime, date, epoch, epoch_ms"),
+            ("{at: {from: a, as: excel}}", "/dates/at/as", "accepted: iso, datetime, space, date, epoch, epoch_ms"),
             ("{at: {from: a, to_is: maybe}}", "/dates/at/to_is", "accepted: inclusive, exclusive"),
             ("{at: {from: page}}", "/dates", "sets page, which `params`, `page`, `select` or `where` sets already"),
             ("{at: {from: a, split: 1d}}", "/dates/at/split", "is not a key here"),

@@ -198,6 +198,20 @@ def test_params_headers_and_query_are_laid_over_each_other() -> None:
     assert dict(http.requests[0].headers) == {"Accept": "application/json", "X-H": "list", "X-D": "d"}
 
 
+def test_fields_that_are_asked_for_include_those_that_we_read_ourselves() -> None:
+    deleted = {"at": "/meta/gone", "do": "drop"}
+    sections = document("keyset", select={"param": "fields", "nested": "dotted"}, deleted=deleted)
+    client = VendorClient(load_connector(sections), "records", {}, {}, Recorder())
+    assert client.field_params(["name"]) == {"fields": "name,id,meta.gone"}
+    assert client.field_params([]) == {}
+
+
+def test_the_declared_timeout_is_that_of_the_call() -> None:
+    http = Recorder()
+    VendorClient(load_connector(document("cursor", read_timeout="3m")), "records", {}, {}, http).fetch(None, 1)
+    assert http.requests[0].read_timeout_s == 180
+
+
 def test_an_unknown_object_is_answered_with_the_known_ones() -> None:
     connector = load_connector(document("cursor"))
     with pytest.raises(InvalidInputError, match="accepted: records"):

@@ -19,7 +19,7 @@ class Selected:
     """What came out. `consumed` records went in, of which `filtered` lie outside the window or fail the condition.
 
     `undated` ones have no readable date where a window needs one; they are left out too and are no part of `filtered`.
-    `repeated` ones were delivered before.
+    `repeated` ones were delivered before, `deleted` ones say of themselves that they are.
     """
 
     records: Sequence[Record]
@@ -27,6 +27,7 @@ class Selected:
     filtered: int = 0
     undated: int = 0
     repeated: int = 0
+    deleted: int = 0
 
 
 class Selection:
