@@ -44,11 +44,12 @@ def make_opener(sandbox: SandboxServer, account: Account, http: HttpClient) -> A
     return open_object
 
 
-def edited(**page: Any) -> Connector:
-    """The sandbox connector with `page` fields set in the object `records_page`."""
+def edited(name: str = "records_page", *, wait: Any = None, read_timeout: str = "60s", **page: Any) -> Connector:
+    """The sandbox connector with `page` fields set in an object, and other things that may be declared."""
     document = json.loads(json.dumps(catalogue()["sandbox"]))
-    document["objects"]["records_page"]["list"]["page"] |= page
-    return load_connector(document)
+    document["objects"][name]["list"]["page"] |= page
+    document["objects"][name]["list"]["read_timeout"] = read_timeout
+    return load_connector(document if wait is None else {**document, "wait": wait})
 
 
 def walk(client: VendorClient, size: int = SIZE, cursor: Json = None) -> Iterator[FetchResult]:
@@ -141,6 +142,15 @@ def test_the_forms_of_next_links(open_object: Any, account: Account, name: str, 
 
 
 @pytest.mark.parametrize("name", ["records_next_url", "records_link", "records_odata", "records_odata2"])
+@pytest.mark.parametrize("host", ["other_host", "http://vendor.internal:8080"])
+def test_next_links_under_another_name_of_the_server_are_rewritten_where_declared(
+    open_object: Any, account: Account, name: str, host: str
+) -> None:
+    account.configure(records=35, habits={"next_links": host})
+    assert download(open_object(name, edited(name, link_host="rewrite"))) == list(account.expected())
+
+
+@pytest.mark.parametrize("name", ["records_next_url", "records_link", "records_odata", "records_odata2"])
 def test_a_next_link_to_another_host_gets_no_credentials(open_object: Any, account: Account, name: str) -> None:
     account.configure(records=35, habits={"next_links": "other_host"})
     failed = last_failure(open_object(name))
@@ -184,7 +194,7 @@ def test_the_wrong_page_is_a_fault_and_the_next_try_goes_on(open_object: Any, ac
 def test_an_empty_answer_with_total_0_is_a_fault_and_not_the_end(open_object: Any, account: Account, name: str) -> None:
     account.configure(records=35, faults=[{"calls": "2", "do": "empty_ok"}])
     failed = last_failure(open_object(name))
-    assert failed.verdict.action is Action.RETRY
+    assert (failed.verdict.action, failed.verdict.otherwise) == (Action.REFRESH_AUTH, Action.RETRY)
     assert "fell from 35 to 0" in failed.verdict.message
 
 
@@ -192,11 +202,23 @@ def test_an_empty_answer_with_total_0_is_a_fault_and_not_the_end(open_object: An
     ("habit", "past_end"), [("repeat_last", "repeat"), ("400", "error"), ("404", "error"), ("empty", "empty")]
 )
 @pytest.mark.parametrize("count", [1, 30, 35])
+@pytest.mark.parametrize("name", ["records_page", "records_page0", "records_offset", "records_keyset"])
 def test_declared_habits_past_the_end(
-    open_object: Any, account: Account, habit: str, past_end: str, count: int
+    open_object: Any, account: Account, name: str, habit: str, past_end: str, count: int
 ) -> None:
     account.configure(records=count, habits={"past_end": habit})
-    assert download(open_object("records_page", edited(past_end=past_end))) == list(account.expected())
+    assert download(open_object(name, edited(name, past_end=past_end))) == list(account.expected())
+
+
+@pytest.mark.parametrize("name", ["records_page", "records_page0", "records_offset", "records_keyset"])
+@pytest.mark.parametrize("habit", ["repeat_last", "400", "404"])
+def test_habits_past_the_end_that_nobody_declared_never_end_a_list_short_or_double_it(
+    open_object: Any, account: Account, name: str, habit: str
+) -> None:
+    account.configure(records=30, habits={"past_end": habit})
+    *pages, last = walk(open_object(name))
+    assert sum(each.page.count for each in pages if isinstance(each, GotPage)) == 30
+    assert isinstance(last, Failed)
 
 
 def test_a_page_size_over_the_maximum_shrinks_where_declared(open_object: Any, account: Account) -> None:
@@ -262,6 +284,40 @@ def test_the_wait_that_the_vendor_asks_for_is_told(open_object: Any, account: Ac
     rate_limit = {"calls": "1", "do": "status", "status": 429, "tell": "retry_after", "wait_s": 7}
     account.configure(faults=[rate_limit])
     assert last_failure(open_object("records")).verdict.retry_after_s == 7
+
+
+TELLS = ["retry_after", "retry_after_date", "reset_seconds", "reset_epoch", "reset_epoch_ms", "reset_iso"]
+
+
+@pytest.mark.parametrize("skew_s", [0, -86_400, 86_400])
+@pytest.mark.parametrize("tell", TELLS)
+def test_a_wait_is_understood_in_every_form_whatever_the_vendors_clock_says(
+    open_object: Any, account: Account, tell: str, skew_s: int
+) -> None:
+    rate_limit = {"calls": "1", "do": "status", "status": 429, "tell": tell, "wait_s": 600}
+    account.configure(faults=[rate_limit], habits={"clock_skew_s": skew_s})
+    connector = edited("records", wait={"reset": "X-RateLimit-Reset"})
+    wait_s = last_failure(open_object("records", connector)).verdict.retry_after_s
+    assert wait_s == pytest.approx(600, abs=10), "each form has its own rounding"
+
+
+def test_a_limit_that_says_nothing_is_waited_for_by_our_own_measure(open_object: Any, account: Account) -> None:
+    account.configure(faults=[{"calls": "1", "do": "status", "status": 429, "tell": "nothing"}])
+    verdict = last_failure(open_object("records")).verdict
+    assert (verdict.action, verdict.error_class, verdict.retry_after_s) == (Action.WAIT, ErrorClass.RATE_LIMIT, None)
+
+
+def test_a_page_that_takes_too_long_is_asked_for_in_smaller_pieces(open_object: Any, account: Account) -> None:
+    account.configure(records=35, faults=[{"calls": "2", "do": "hang"}])
+    client = open_object("records", edited("records", read_timeout="1s"))
+    first = client.fetch(None, SIZE)
+    slow = client.fetch(first.next.cursor, SIZE)
+    assert isinstance(slow, Failed)
+    assert (slow.verdict.action, slow.verdict.otherwise) == (Action.SHRINK_PAGE, Action.RETRY)
+    cursor, size = client.shrink(first.next.cursor, SIZE, slow.verdict)
+    assert size < SIZE
+    rest = [each for each in walk(client, size, cursor) if isinstance(each, GotPage)]
+    assert [bytes(line) for got in (first, *rest) for line in got.page.records] == list(account.expected())
 
 
 @pytest.mark.parametrize("wrong", ["401", "401_html", "401_empty"])
