@@ -94,7 +94,9 @@ def test_refusals_look_as_the_habit_has_it(
 def test_a_wrong_password_may_get_public_data_only(sandbox: SandboxServer, client: NaiveClient) -> None:
     account = sandbox.account("half")
     account.configure(records=50, habits={"wrong_auth": "200_public"})
-    seen = client.get("/page/records?per_page=50", basic("half", "wrong")).records("data")
+    reply = client.get("/page/records?per_page=50", basic("half", "wrong"))
+    assert reply.headers["x-user"] == "anonymous"
+    seen = reply.records("data")
     assert seen == list(account.expected(group="a"))
     assert 0 < len(seen) < 50
 

@@ -92,6 +92,11 @@ def test_all_records_arrive_once_in_order_byte_for_byte(
         {"text": "strange"},
         {"json": "pretty"},
         {"json": "bom"},
+        {"json": "ascii", "text": "strange"},
+        {"content_type": "text/html; charset=latin1"},
+        {"clock_skew_s": -86_400},
+        {"pad_bytes": 100_000, "pad_every": 9},
+        {"gzip": "always"},
         {"gzip": "accepted"},
         {"gzip": "members"},
         {"chunked": True},
@@ -320,14 +325,29 @@ def test_a_page_that_takes_too_long_is_asked_for_in_smaller_pieces(open_object: 
     assert [bytes(line) for got in (first, *rest) for line in got.page.records] == list(account.expected())
 
 
-@pytest.mark.parametrize("wrong", ["401", "401_html", "401_empty"])
-def test_wrong_credentials_are_an_auth_failure_whatever_the_body(
-    sandbox: SandboxServer, http: HttpClient, wrong: str
+NOBODY = [
+    {"when": {"status": 403}, "do": "refresh_auth", "class": "auth"},
+    {"when": {"status": 200, "header": "X-User", "equals": "anonymous"}, "do": "refresh_auth", "class": "auth"},
+    {"when": {"status": 200, "pointer": "/total", "equals": "0"}, "do": "refresh_auth", "class": "auth"},
+]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "errors"),
+    [
+        *(("401", []), ("401_html", []), ("401_empty", [])),
+        *(("403", NOBODY), ("200_public", NOBODY), ("200_empty", NOBODY)),
+    ],
+)
+def test_wrong_credentials_are_an_auth_failure_whatever_the_answer(
+    sandbox: SandboxServer, http: HttpClient, wrong: str, errors: Any
 ) -> None:
     sandbox.account(f"wrong{wrong}").configure(habits={"wrong_auth": wrong})
-    connector = load_connector(catalogue()["sandbox"])
+    connector = load_connector({**catalogue()["sandbox"], "errors": errors})
     config = {"base_url": sandbox.url, "username": f"wrong{wrong}"}
-    failed = VendorClient(connector, "records", config, {"password": "wrong"}, http).fetch(None, SIZE)
+    good = VendorClient(connector, "records_page", config, {"password": "right"}, http).fetch(None, SIZE)
+    assert isinstance(good, GotPage)
+    failed = VendorClient(connector, "records_page", config, {"password": "wrong"}, http).fetch(None, SIZE)
     assert isinstance(failed, Failed)
     assert (failed.verdict.action, failed.verdict.error_class) == (Action.REFRESH_AUTH, ErrorClass.AUTH)
 

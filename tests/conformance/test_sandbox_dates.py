@@ -1,6 +1,7 @@
 """Ranges of dates at the sandbox, and jobs that are cut into windows by them, under every page kind."""
 
 import json
+from urllib.parse import urlencode
 
 import pytest
 
@@ -32,6 +33,29 @@ def test_newest_first_and_other_filters_go_together_with_a_range(client: NaiveCl
     account.configure(habits={"order": "newest_first"})
     document = client.get(f"/cursor/records?archived=true&limit=100&{RANGES[3][0]}").json
     assert [each["id"] for each in document["results"]] == [9, 6]
+
+
+FORMS = {
+    "iso": ("2024-01-01T00:03:00Z", "2024-01-01T00:05:00Z"),
+    "space": ("2024-01-01 00:03:00", "2024-01-01 00:05:00"),
+    "naive": ("2024-01-01T00:03:00", "2024-01-01T00:05:00"),
+    "epoch": ("1704067380", "1704067500"),
+    "epoch_ms": ("1704067380000", "1704067500000"),
+    "odata2": ("/Date(1704067380000)/", "/Date(1704067500000)/"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_range_is_written_as_dates_are_and_in_no_other_way(client: NaiveClient, account: Account, form: str) -> None:
+    account.configure(habits={"dates": form})
+    found = {}
+    for name, (first, last) in FORMS.items():
+        reply = client.get(f"/page/records?{urlencode({'created_from': first, 'created_to': last})}")
+        found[name] = (reply.status, [each["id"] for each in reply.json.get("data", ())])
+    expected: dict[str, tuple[int, list[int]]] = dict.fromkeys(FORMS, (400, [])) | {form: (200, [3, 4, 5])}
+    if form == "epoch":
+        expected["epoch_ms"] = (200, [])  # milliseconds are seconds of the far future
+    assert found == expected
 
 
 @pytest.mark.parametrize("value", ["yesterday", "2024-01-01", ""])

@@ -143,6 +143,11 @@ def test_newest_first(client: NaiveClient, account: Account, kind: str) -> None:
     assert list(chain(*walk(client, kind, 10))) == list(account.expected())[::-1]
 
 
+def test_a_sorted_list_begins_with_the_oldest(client: NaiveClient, account: Account) -> None:
+    account.configure(habits={"order": "newest_first"})
+    assert client.get("/offset/records?sort=id").records("records") == list(account.expected())
+
+
 def test_a_growing_newest_first_list_doubles_records_by_offset_but_not_by_cursor(
     client: NaiveClient, account: Account
 ) -> None:

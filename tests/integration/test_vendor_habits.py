@@ -26,6 +26,9 @@ PAGED = [kind for kind in KINDS if kind != "records_none"]
 TOLD = ["records_page", "records_offset", "records_odata", "records_odata2"]
 """Objects whose vendor states a total."""
 
+PACES = [0.0, 0.0001]
+"""Seconds between checkpoints: a step after the other, and with calls ahead."""
+
 
 class Watched(HttpClient):
     """Sends, and does something before the call of a number."""
@@ -105,12 +108,21 @@ EXPIRED = [
 ]
 
 
+@pytest.mark.parametrize("checkpoint_s", PACES)
 @pytest.mark.parametrize(("form", "errors"), EXPIRED)
 @pytest.mark.parametrize("kind", TOLD)
 def test_a_session_that_ends_is_renewed_inside_the_leg(
-    online: Engine, account: Account, tenant_of: TenantOf, http: Watched, kind: str, form: str, errors: Any
+    online: Engine,
+    account: Account,
+    tenant_of: TenantOf,
+    http: Watched,
+    kind: str,
+    form: str,
+    errors: Any,
+    checkpoint_s: float,
 ) -> None:
-    account.configure(records=57, habits={"token_calls": 4, "token_expired": form})
+    online.configure(checkpoint_s=checkpoint_s)
+    account.configure(records=57, latency_ms=10, habits={"token_calls": 4, "token_expired": form})
     tenant = tenant_of(kind, errors=errors)
     job_id = online.submit(tenant, object_name=kind, page_size=10)
     http.at_call = (5, lambda: renew(online, tenant))
@@ -136,10 +148,12 @@ def test_a_session_that_ended_never_ends_the_list(
     assert online.output(job.id) == expected_jsonl(account)
 
 
+@pytest.mark.parametrize("checkpoint_s", PACES)
 @pytest.mark.parametrize("kind", TOLD)
-def test_an_empty_answer_in_the_middle_costs_one_call_and_no_try(
-    online: Engine, account: Account, tenant_of: TenantOf, kind: str
+def test_an_empty_answer_in_the_middle_is_read_again_at_once(
+    online: Engine, account: Account, tenant_of: TenantOf, kind: str, checkpoint_s: float
 ) -> None:
+    online.configure(checkpoint_s=checkpoint_s)
     account.configure(records=57, faults=[{"calls": "3", "do": "empty_ok"}])
     job_id = online.submit(tenant_of(kind), object_name=kind, page_size=10)
     online.leg(job_id)
@@ -232,10 +246,12 @@ TOMBSTONES = {"tombstones_every": 4}
 DELETED = {"at": "/deleted"}
 
 
+@pytest.mark.parametrize("checkpoint_s", PACES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_deleted_records_are_kept_dropped_or_marked_as_declared(
-    online: Engine, account: Account, tenant_of: TenantOf, kind: str
+    online: Engine, account: Account, tenant_of: TenantOf, kind: str, checkpoint_s: float
 ) -> None:
+    online.configure(checkpoint_s=checkpoint_s)
     account.configure(records=35, habits=TOMBSTONES)
     expected = [*account.expected()]
     living = [line for line in expected if b"deleted" not in line]

@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from app.connectors.spec import ConnectorInvalidError
 from app.errors import InvalidInputError
-from app.http_client import Beat, Request, Response, TransportError
+from app.http_client import Beat, Headers, Request, Response, TransportError
 from app.services.probe import ProbeReport, run_probe
 from tests.fakes.list_vendor import ListVendor, document
 from tests.fakes.sending import Deferred
@@ -64,6 +65,22 @@ def test_a_vendor_that_ignores_the_position_is_not_usable() -> None:
     report = probe(Stuck(25), "offset")
     assert report.exit_code == 1
     assert "A page came twice" in text_of(report)
+
+
+class Anonymous(ListVendor):
+    """Takes wrong credentials for nobody's, and shows what is public."""
+
+    def request(self, request: Request, beat: Beat | None = None) -> Response:
+        answer = super().request(request, beat)
+        return structs.replace(answer, headers=Headers([("X-User", "anonymous")]))
+
+
+def test_wrong_credentials_that_get_a_public_list_are_told_where_that_is_declared() -> None:
+    rule = {"when": {"status": 200, "header": "X-User", "equals": "anonymous"}, "do": "refresh_auth", "class": "auth"}
+    connector = {**document("cursor"), "errors": [{**rule, "message": "the credentials are nobody's"}]}
+    report = run_probe(json.dumps(connector), {}, Anonymous(25))
+    assert report.exit_code == 1
+    assert "the credentials are nobody's" in text_of(report)
 
 
 class Unreachable(Deferred):
