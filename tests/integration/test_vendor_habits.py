@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 
 from app.addresses import AddressPolicy
+from app.api.bulk_schemas import CriteriaSchema
 from app.connectors.registry import catalogue
 from app.db.jobs import Job
+from app.domain.criteria import Child
 from app.domain.jobs import JobStatus, StopReason
 from app.domain.status_document import evidence_line
 from app.http_client import HttpClient, Request, Sent
 from app.sandbox import Account, SandboxServer, Shape, expected_record
+from app.sandbox.children import expected_notes
 from app.services import control
+from app.services.submit import submit_download
 from tests.fakes.engine import Engine, Tenant
 from tests.fixtures.vendor import KINDS, expected_jsonl
 
@@ -290,6 +294,31 @@ def test_a_dropped_record_is_not_looked_at_for_a_date(online: Engine, account: A
     assert (kept.undated_count, kept.deleted_count) == (8, 0)
     assert (dropped.undated_count, dropped.deleted_count) == (0, 8)
     assert ids(online, dropped) == ids(online, kept) == [n for n in range(10, 36) if n % 4]
+
+
+def test_deleted_children_are_dropped_too(online: Engine, account: Account, tenant_of: TenantOf) -> None:
+    account.configure(records=7)
+    tenant = tenant_of("notes", deleted={"at": "/weight", "equals": "1.1", "do": "drop"})
+    job = download(online, tenant, child=Child("notes", "id"))
+    expected = [[note for note in expected_notes(number) if b"1.10" not in note] for number in range(1, 8)]
+    assert [line.partition(b'"notes":')[2] for line in lines(online, job)] == [
+        b"[" + b",".join(notes) + b"]}" for notes in expected
+    ]
+
+
+def test_what_changed_since_an_earlier_job_is_told_apart_from_what_is_dropped(
+    online: Engine, account: Account, tenant_of: TenantOf
+) -> None:
+    account.configure(records=35, habits=TOMBSTONES)
+    tenant = tenant_of("records_page", dates={}, deleted={**DELETED, "do": "drop"})
+    first = download(online, tenant, "records_page", filter_date_field="updatedAt")
+    account.change(records=39)
+    going_on = CriteriaSchema().load({"continueFromJobId": first.id})
+    second = online.run(submit_download(online.ctx, tenant.caller, going_on).job_id)
+    assert (first.record_count, first.deleted_count) == (27, 8)
+    assert ids(online, second) == [37, 38, 39]
+    assert (second.deleted_count, second.undated_count) == (9, 0)
+    assert second.status_message == "Successfully downloaded 3 records", "the vendor's total fits"
 
 
 # How records are written ----------------------------------------------------------------------------------------------
