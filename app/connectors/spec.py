@@ -52,7 +52,8 @@ class SettingsInvalidError(InvalidInputError):
     """An instance's settings do not fit its connector. Values are not shown: they may be secrets in the wrong place."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(str(each) for each in problems), field=problems[0].pointer)
+        faults = "; ".join(f"{each.pointer.lstrip('/')}: {each.message}" for each in problems)
+        super().__init__(f"These settings do not fit the connector: {faults}.", field=problems[0].pointer)
         self.problems = tuple(problems)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from app.connectors.allowances import LOWERING
 from app.connectors.client import Failed, FetchResult, GotPage, Pending, Sender, VendorClient
 from app.connectors.model import ANY_OBJECT, Connector, ObjectSpec, Resume
 from app.connectors.objects import find_object
@@ -15,6 +16,7 @@ from app.connectors.pages import Page
 from app.connectors.pointers import find_raw
 from app.connectors.registry import parse_document
 from app.connectors.spec import load_connector, resolve_settings
+from app.errors import InvalidInputError
 from app.http_client import Request
 
 _RESUME = {
@@ -96,9 +98,10 @@ def run_probe(
     """Check the document `text` (YAML or JSON), then read `page_count` pages of each of `objects` (default: all named).
 
     `given`: config and secret values. Raises ConnectorInvalidError, SettingsInvalidError, and InvalidInputError for an
-    object that the connector does not have. What the vendor does wrong is in the report.
+    object or a setting that the connector does not have. What the vendor does wrong is in the report.
     """
     connector = load_connector(parse_document(text))
+    _refuse_unknown(connector, given)
     settings = resolve_settings(connector, given)
     counter = _Counter(http)
     reports = [
@@ -113,6 +116,16 @@ def run_probe(
         or [each.name for each in connector.objects if each.name != ANY_OBJECT and not each.list.parent]
     ]
     return ProbeReport(connector.key, tuple(reports) or (_nothing_named(connector),), counter.count)
+
+
+def _refuse_unknown(connector: Connector, given: Mapping[str, str]) -> None:
+    """A name that is misspelled would otherwise leave its setting at the default without a word."""
+    known = [*(each.name for each in connector.settings), *LOWERING]
+    for name in given:
+        if name not in known:
+            raise InvalidInputError(
+                f"The connector {connector.key!r} has no setting {name!r}; accepted: {', '.join(known)}."
+            )
 
 
 class _Counter:

@@ -279,6 +279,9 @@ def test_every_setting_that_is_missing_or_wrong_is_named() -> None:
         "/region": "accepted: eu, us",
         "/token": "is required",
     }
+    assert str(caught.value) == (
+        "These settings do not fit the connector: subdomain: is required; region: accepted: eu, us; token: is required."
+    )
 
 
 @pytest.mark.parametrize("value", ["evil.test/", "evil.test#", "a@b", "..", "a b", "a?b", "a:1", "é"])

@@ -54,6 +54,12 @@ def test_a_total_that_lies_is_told() -> None:
     assert "the total says 9, and 5 records came" in text_of(report)
 
 
+def test_a_setting_that_the_connector_does_not_have_is_refused_with_those_it_has() -> None:
+    text = json.dumps({**document("cursor"), "auth": {"kind": "bearer"}})
+    with pytest.raises(InvalidInputError, match="no setting 'tokn'; accepted: token"):
+        run_probe(text, {"tokn": "x"}, ListVendor(5))
+
+
 class Stuck(ListVendor):
     """Ignores where the page begins."""
 
