@@ -10,7 +10,7 @@ from typing import Any
 
 from app.connectors.allowances import LOWERING
 from app.connectors.client import Failed, FetchResult, GotPage, Pending, Sender, VendorClient
-from app.connectors.model import ANY_OBJECT, Connector, ObjectSpec, Resume
+from app.connectors.model import ANY_OBJECT, Connector, ObjectSpec, PageKind, PageSpec, Resume
 from app.connectors.objects import find_object
 from app.connectors.pages import Page
 from app.connectors.pointers import find_raw
@@ -160,7 +160,8 @@ def _probe_object(
         if result.next.is_exhausted:
             break
         cursor = json.loads(json.dumps(result.next.cursor))
-    facts = [*_page_facts(steps, spec, size), *_failure_facts(result, len(steps))]
+    facts = [*_size_facts(spec.list.page, page_size), *_page_facts(steps, spec, size)]
+    facts += _failure_facts(result, len(steps))
     if steps:
         facts += [*_total_facts(steps), *_id_facts(steps, spec), *_resume_facts(client, steps, spec, size)]
     return ObjectReport(name, tuple(facts))
@@ -183,10 +184,24 @@ def _page_facts(steps: list[_Step], spec: ObjectSpec, size: int) -> Iterator[Fac
             yield Fact(
                 Level.NOTE, f"page {number}: {size} were asked for and there is more; declare size_max: {page.count}"
             )
-    if steps and steps[-1].got.next.is_exhausted:
-        yield Fact(Level.OK, f"the list ends after page {len(steps)}")
-    elif steps:
-        yield Fact(Level.OK, "there is a next page, and its cursor is new")
+    if steps:
+        yield _end_fact(steps, spec.list.page)
+
+
+def _end_fact(steps: list[_Step], page: PageSpec) -> Fact:
+    if not steps[-1].got.next.is_exhausted:
+        return Fact(Level.OK, "there is a next page, and its cursor is new")
+    text = f"the list ends after page {len(steps)}"
+    if len(steps) > 1 or page.kind is PageKind.NONE:
+        return Fact(Level.OK, text)
+    place = page.at or page.header
+    sought = f" at {place!r}" if place else ""
+    return Fact(Level.NOTE, f"{text}, no next one was found{sought}: if the vendor has more, correct `page`")
+
+
+def _size_facts(page: PageSpec, page_size: int | None) -> Iterator[Fact]:
+    if page_size is not None and not page.is_size_sent:
+        yield Fact(Level.NOTE, f"page size {page_size} is not sent: the connector has no size_param")
 
 
 def _total_facts(steps: list[_Step]) -> Iterator[Fact]:

@@ -45,6 +45,15 @@ def test_the_end_of_the_list_is_told() -> None:
     assert "the list ends after page 3" in text_of(probe(ListVendor(25), page_count=9))
 
 
+def test_a_list_of_one_page_may_be_a_place_of_the_next_one_that_is_wrong() -> None:
+    report = probe(ListVendor(25), list_options={"page": {"at": "/nxt"}})
+    assert "note  the list ends after page 1, no next one was found at '/nxt'" in text_of(report)
+
+
+def test_a_size_that_the_connector_cannot_send_is_told() -> None:
+    assert "page size 10 is not sent" in text_of(probe(ListVendor(5), "none"))
+
+
 def test_a_size_that_is_cut_is_told_with_what_to_declare() -> None:
     assert "declare size_max: 4" in text_of(probe(ListVendor(25, page_max=4)))
 
