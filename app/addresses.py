@@ -131,7 +131,7 @@ class AddressPolicy:
         asked = f"http://CIDR:{port}" if scheme == "http" else f"CIDR:{port}"
         raise AddressRefusedError(
             f"{scheme}://{host}:{port} is not accepted: https on port 443 or 8443. "
-            f"An operator may allow it with {SETTING}={asked}."
+            f"An operator may add {asked} to {SETTING}."
         )
 
 
@@ -197,7 +197,7 @@ def _is_public(address: Address) -> bool:
 def _remedy(address: Address, port: int, scheme: str) -> str:
     network = f"{address}/32" if isinstance(address, IPv4Address) else f"[{address}/128]"
     rule = f"{'http://' if scheme == 'http' else ''}{network}:{port}"
-    return f"An operator may allow it with {SETTING}={rule}."
+    return f"An operator may add {rule} to {SETTING}."
 
 
 def _bracketed(host: str) -> str:

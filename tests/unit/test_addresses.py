@@ -26,7 +26,7 @@ LOOPBACK = AddressPolicy.parse("http://127.0.0.0/8:8001, http://[::1/128]:8001-8
     ],
 )  # fmt: skip
 def test_private_addresses_are_refused_in_every_spelling(host: str) -> None:
-    with pytest.raises(AddressRefusedError, match="HAULAGE_ALLOW_NETWORKS="):
+    with pytest.raises(AddressRefusedError, match=r"may add .* to HAULAGE_ALLOW_NETWORKS"):
         NOBODY.check_url(f"https://{host}/")
 
 
@@ -131,6 +131,6 @@ def test_a_refusal_shows_neither_path_nor_query() -> None:
 def test_the_rule_that_a_refusal_proposes_is_accepted() -> None:
     with pytest.raises(AddressRefusedError) as caught:
         NOBODY.check_url("http://[fd12::1]:8080/")
-    AddressPolicy.parse(str(caught.value).partition("HAULAGE_ALLOW_NETWORKS=")[2].rstrip(".")).check_url(
+    AddressPolicy.parse(str(caught.value).partition("may add ")[2].partition(" to ")[0]).check_url(
         "http://[fd12::1]:8080/"
     )
