@@ -33,7 +33,7 @@ STATUS = {
 """Status by class of error; a subclass answers as the nearest class above it."""
 
 _FRAMEWORK_TEXTS = {
-    HTTPStatus.NOT_FOUND: "There is no resource at this path.",
+    HTTPStatus.NOT_FOUND: "There is no resource at this path; /openapi.json lists all, most below /elements/api-v2.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than HAULAGE_MAX_BODY_BYTES allows.",
     HTTPStatus.BAD_REQUEST: "The request cannot be read.",
 }

@@ -96,7 +96,7 @@ def get(conn: Connection, organisation_id: int, key_or_id: str) -> StoredConnect
         {"organisation": organisation_id, "id": _as_id(key_or_id), "key": key_or_id},
     ).fetchone()
     if row is None:
-        raise NotFoundError(f"There is no element {key_or_id}.")
+        raise NotFoundError(f"There is no element {key_or_id}; GET /elements lists all.")
     return StoredConnector(**row)
 
 
@@ -110,7 +110,7 @@ def get_private(conn: Connection, organisation_id: int, key_or_id: str, *, lock:
         {"organisation": organisation_id, "id": _as_id(key_or_id), "key": key_or_id},
     ).fetchone()
     if row is None:
-        raise NotFoundError(f"There is no element {key_or_id}.")
+        raise NotFoundError(f"There is no element {key_or_id}; GET /elements lists all.")
     return StoredConnector(**row)
 
 

@@ -95,7 +95,9 @@ def readable_job(conn: Connection, caller: Caller, job_id: int) -> Job:
     """The job whose result may be read now. Raises as `open_result`."""
     job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
     if job.files_deleted_at is not None:
-        raise GoneError(f"The files of job {job_id} were removed at {job.files_deleted_at:%Y-%m-%dT%H:%M:%SZ}.")
+        raise GoneError(
+            f"The files of job {job_id} were removed at {job.files_deleted_at:%Y-%m-%dT%H:%M:%SZ}; submit a new job."
+        )
     if not job.revision:
         raise ConflictError(
             f"Job {job_id} is {job.status.value}; its result can be read once it is COMPLETED, ABORTED or CANCELLED."

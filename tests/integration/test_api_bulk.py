@@ -200,7 +200,7 @@ def test_deleted_files_are_gone_and_the_job_stays(door: Door) -> None:
     assert door.call("DELETE", f"/bulk/{job_id}").get_json()["status"] == "COMPLETED"
 
     for path in ("", "/records", "/data"):
-        refused(door.call("GET", f"/bulk/{job_id}{path}"), 410)
+        assert "submit a new job" in refused(door.call("GET", f"/bulk/{job_id}{path}"), 410)
     assert door.call("GET", f"/bulk/{job_id}/status").status_code == 200
 
 

@@ -163,3 +163,4 @@ def test_the_page_runs_on_files_of_our_own(door: Door) -> None:
     assert client.get("/docs/swagger-ui/LICENSE", buffered=True).status_code == 200
     assert client.get("/docs/swagger-ui/../wsgi.py", buffered=True).status_code == 404
     assert client.get("/").location == "/docs"
+    assert "/openapi.json lists all" in client.get("/bulk/jobs").get_json()["message"]
