@@ -7,22 +7,29 @@ postgres/     valkey/                       the embedded servers
 """
 
 import base64
+import difflib
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from app.config import Settings
 from app.local import account
 from app.local.errors import LocalError
 from app.local.procfile import CHECKOUT
 
 _ELSEWHERE = Path("/var/lib/haulage")
+_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_SETTINGS = [spec.metadata["env"] for spec in fields(Settings)]
+_KNOWN = {*_SETTINGS, *(f"{name}_FILE" for name in _SETTINGS), "HAULAGE_CALLBACK_SLOTS"}
 
 
 class Home:
@@ -121,11 +128,15 @@ def _read(path: Path) -> dict[str, str]:
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        name, equals, value = line.partition("=")
+        name, equals, value = (part.strip() for part in line.partition("="))
         words = shlex.split(value)
-        if not equals or len(words) > 1:
+        if not equals or not _NAME.fullmatch(name) or len(words) > 1:
             raise LocalError(f"{path} line {number} is not NAME=value: {line!r}")
-        settings[name.strip()] = words[0] if words else ""
+        if name.startswith("HAULAGE_") and name not in _KNOWN:
+            close = difflib.get_close_matches(name, _KNOWN, n=1)
+            meant = f" Did you mean {close[0]}?" if close else ""
+            raise LocalError(f"{path} line {number}: there is no setting {name}; README.md lists them.{meant}")
+        settings[name] = words[0] if words else ""
     return settings
 
 

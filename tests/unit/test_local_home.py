@@ -44,6 +44,25 @@ def test_a_bad_line_is_named(tmp_path: Path, home: Home) -> None:
         home.settings()
 
 
+@pytest.mark.parametrize("line", ["export HAULAGE_LEASE_S=5", "HAULAGE-LEASE=5", "=5"])
+def test_a_line_whose_name_is_none_is_named(tmp_path: Path, home: Home, line: str) -> None:
+    (tmp_path / "env").write_text(f"{line}\n")
+    with pytest.raises(LocalError, match="line 1 is not NAME=value"):
+        home.settings()
+
+
+def test_a_misspelled_setting_is_refused_with_the_right_one(tmp_path: Path, home: Home) -> None:
+    (tmp_path / "env").write_text("HAULAGE_LEAS_S=5\n")
+    with pytest.raises(LocalError, match=r"line 1: there is no setting HAULAGE_LEAS_S; .* HAULAGE_LEASE_S\?"):
+        home.settings()
+
+
+@pytest.mark.parametrize("name", ["HAULAGE_ID_KEY_FILE", "HAULAGE_CALLBACK_SLOTS", "WEB_HOST", "AWS_PROFILE"])
+def test_what_the_procfile_and_others_read_is_kept(tmp_path: Path, home: Home, name: str) -> None:
+    (tmp_path / "env").write_text(f"{name}=x\n")
+    assert home.settings()[name] == "x"
+
+
 def test_two_cannot_use_one_folder(tmp_path: Path, home: Home) -> None:
     with pytest.raises(LocalError, match="already runs"):
         Home(tmp_path)
