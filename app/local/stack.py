@@ -19,6 +19,8 @@ _READY_S = 60.0
 _RELEASE_S = 120.0
 _GRACE_S = 40.0  # a worker checkpoints and hands back within seconds; the rest is reserve
 _PRODUCT = ("web", "worker", "callbacks", "sweeper", "flower")
+_PORTS_END = 65536
+_PORT_SETTINGS = {"api": "PORT", "flower": "FLOWER_PORT"}
 _WANTED_PORTS = {"api": 8080, "flower": 5555, "postgres": 15432, "valkey": 16379}
 
 
@@ -32,7 +34,8 @@ class Stack:
     wanted_ports: Mapping[str, int] = field(default_factory=lambda: _WANTED_PORTS)
 
     def __post_init__(self) -> None:
-        self.ports = {name: self._port(name, wanted) for name, wanted in self.wanted_ports.items()}
+        wanted = {**self.wanted_ports, **_kept_ports(self.home.settings())}
+        self.ports = {name: self._port(name, port) for name, port in wanted.items()}
         self.postgres = PostgresServer(self.home.server_folder("postgres"), port=self.ports["postgres"])
         self.valkey = ValkeyServer(self.home.server_folder("valkey"), port=self.ports["valkey"])
         self.supervisor = Supervisor(self.say)
@@ -86,11 +89,10 @@ class Stack:
             "DATABASE_URL": self.postgres.url,
             "BROKER_URL": self.valkey.url,
             "STORAGE_URL": self.home.storage.as_uri(),
-            "PORT": str(self.ports["api"]),
-            "FLOWER_PORT": str(self.ports["flower"]),
             "PROMETHEUS_MULTIPROC_DIR": str(self.home.fresh_folder("metrics")),
         }
-        settings = product | self.home.settings() | dict(self.settings)
+        ports = {setting: str(self.ports[name]) for name, setting in _PORT_SETTINGS.items()}
+        settings = product | self.home.settings() | ports | dict(self.settings)
         self.home.write_running(settings)
         self.environment = procfile.child_environment(settings)
         self._release()
@@ -119,3 +121,12 @@ class Stack:
         if wanted and port != wanted:
             self.say(f"Port {wanted} is taken; {name} uses {port}.")
         return port
+
+
+def _kept_ports(settings: Mapping[str, str]) -> dict[str, int]:
+    """The ports that a person wants, by name. Raises LocalError for one that is none."""
+    given = {name: settings[setting] for name, setting in _PORT_SETTINGS.items() if settings.get(setting)}
+    for name, text in given.items():
+        if not (text.isascii() and text.isdigit() and 0 < int(text) < _PORTS_END):
+            raise LocalError(f"{_PORT_SETTINGS[name]}={text} is not accepted: a port from 1 to {_PORTS_END - 1}")
+    return {name: int(text) for name, text in given.items()}
