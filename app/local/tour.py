@@ -61,6 +61,6 @@ def tour(api_url: str, sandbox_url: str, tenant: Tenant) -> str:
     # a bulk download, its state, its file
     JOB=$(curl -s $API/bulk/download -H "$AUTH" -H 'Content-Type: application/json' \\
       -d '{job}' | python3 -c 'import json, sys; print(json.load(sys.stdin)["id"])')
-    until curl -s $API/bulk/$JOB/status -H "$AUTH" | grep COMPLETED; do sleep 1; done
+    until curl -s $API/bulk/$JOB/status -H "$AUTH" | grep -E 'COMPLETED|ABORTED'; do sleep 1; done
     curl -s $API/bulk/$JOB/records -H "$AUTH" | head -3
 """
