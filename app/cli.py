@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from app.bootstrap import build_context, product_version
-from app.errors import HaulageError
+from app.errors import DatabaseUnavailableError, HaulageError
 from app.services.context import Context
 
 _DAY_S = 86400.0
@@ -30,6 +30,9 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except DatabaseUnavailableError as error:
+            text = f"{error.message}\nIs it running (on a laptop: make up), and is DATABASE_URL right?"
+            raise click.ClickException(text) from error
         except HaulageError as error:
             raise click.ClickException(error.message) from error
 

@@ -155,7 +155,10 @@ def require(settings: Settings, *names: str) -> None:
         spec.metadata["env"] for spec in fields(Settings) if spec.name in names and not getattr(settings, spec.name)
     ]
     if missing:
-        raise ConfigError(f"Set {', '.join(missing)} (or {missing[0]}_FILE); see the settings table of the README.")
+        raise ConfigError(
+            f"Set {', '.join(missing)} (or {missing[0]}_FILE); see the settings table of the README. What `make up` "
+            "runs with is in its running.env: set -a; . .haulage/running.env; set +a"
+        )
 
 
 def _with_files(source: dict[str, str]) -> dict[str, str]:
