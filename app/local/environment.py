@@ -19,6 +19,9 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = CHECKOUT / ".venv"
 _STAMP = ENVIRONMENT / "made-from"
+_WHEN_IT_FAILED = """\
+What pip found wrong stands above; the same command tries again. It needs a package index: pip reads HTTPS_PROXY for a
+proxy, and PIP_INDEX_URL for a mirror, which must have the very files of the lock."""
 
 
 def made_from(lock: Path) -> str:
@@ -69,6 +72,7 @@ def main() -> int:
             make(lock)
         except subprocess.CalledProcessError as error:
             print(f"Setting up .venv failed: `{' '.join(error.cmd)}` ended with {error.returncode}.", file=sys.stderr)
+            print(_WHEN_IT_FAILED, file=sys.stderr)
             return 1
         _STAMP.write_text(wanted)
         print(f"Environment ready after {time.monotonic() - started:.0f} s.", file=sys.stderr)
