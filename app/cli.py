@@ -261,6 +261,15 @@ def connector() -> None:
     """Connectors: one document a vendor."""
 
 
+@connector.command("json")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def connector_as_json(file: Path) -> None:
+    """Check a connector FILE and print it as JSON, the body of POST /elements."""
+    from app.services.probe import checked_document
+
+    click.echo(json.dumps(checked_document(file.read_text(encoding="utf-8")), ensure_ascii=False))
+
+
 @connector.command("test")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option(

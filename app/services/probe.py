@@ -86,6 +86,13 @@ class _Step:
     got: GotPage
 
 
+def checked_document(text: str) -> dict[str, Any]:
+    """The document `text` (YAML or JSON) as it may be given to POST /elements. Raises ConnectorInvalidError."""
+    document = parse_document(text)
+    load_connector(document)
+    return document
+
+
 def run_probe(
     text: str,
     given: Mapping[str, str],

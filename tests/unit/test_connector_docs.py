@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from app.cli import probe_connector
+from app.cli import main, probe_connector
 from app.connectors.allowances import LOWERING
 from app.connectors.date_schema import DateSchema, SlicesSchema
 from app.connectors.fields import StrictSchema
@@ -34,6 +36,20 @@ def table_rows(section: str) -> dict[str, str]:
 @pytest.mark.parametrize("example", EXAMPLES, ids=["smallest", "everything"])
 def test_the_examples_load(example: str) -> None:
     load_connector(parse_document(example))
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["smallest", "everything"])
+def test_the_examples_are_printed_as_json(example: str, tmp_path: Path) -> None:
+    (tmp_path / "vendor.yaml").write_text(example)
+    result = CliRunner().invoke(main, ["connector", "json", str(tmp_path / "vendor.yaml")])
+    assert json.loads(result.output) == parse_document(example)
+
+
+def test_a_connector_that_is_not_valid_is_not_printed(tmp_path: Path) -> None:
+    (tmp_path / "vendor.yaml").write_text("format: 1\nkey: pets\n")
+    result = CliRunner().invoke(main, ["connector", "json", str(tmp_path / "vendor.yaml")])
+    assert result.exit_code == 1
+    assert "/base_url: is required" in result.output
 
 
 def test_the_full_example_shows_every_section() -> None:
