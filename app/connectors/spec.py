@@ -266,13 +266,17 @@ def _of_params(at: str, params: Params, context: frozenset[str]) -> Iterator[tup
 
 def _flatten(messages: Any, document: Any, pointer: str) -> Iterator[Problem]:
     if isinstance(messages, Mapping):
-        # marshmallow keeps the messages of a mapping's entries under "key" and "value".
         for key, inner in messages.items():
-            step = "" if key in {"_schema", "value", "key"} and not _has(document, key) else f"/{_escaped(str(key))}"
+            step = f"/{_escaped(str(key))}" if _is_step(key, inner, document) else ""
             yield from _flatten(inner, _child(document, key) if step else document, pointer + step)
         return
     for message in messages if isinstance(messages, list) else [messages]:
         yield Problem(pointer, "" if document is _ABSENT else _shown(document), _sentence(str(message)))
+
+
+def _is_step(key: Any, messages: Any, document: Any) -> bool:
+    """Whether it leads deeper; marshmallow keeps the messages of a mapping's entries under "key" and "value"."""
+    return key not in {"_schema", "value", "key"} or _has(document, key) or messages == [_MISSING]
 
 
 class _Absent:
@@ -294,9 +298,12 @@ def _child(document: Any, key: Any) -> Any:
     return _ABSENT
 
 
+_MISSING = "Missing data for required field."
+
+
 def _sentence(message: str) -> str:
     plain = {
-        "Missing data for required field.": "is required",
+        _MISSING: "is required",
         "Not a valid string.": "accepted: a text",
         "Not a valid integer.": "accepted: a whole number",
         "Not a valid boolean.": "accepted: true or false",

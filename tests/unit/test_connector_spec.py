@@ -109,6 +109,15 @@ def test_a_connector_does_not_change_with_the_document_it_came_from() -> None:
     assert dump_connector(connector) == before
 
 
+@pytest.mark.parametrize("name", ["key", "base_url", "auth", "objects", "format"])
+def test_what_is_missing_is_named_without_the_document(name: str) -> None:
+    document = parse_document(SMALLEST)
+    del document[name]
+    with pytest.raises(ConnectorInvalidError) as caught:
+        load_connector(document)
+    assert caught.value.message == f"The connector is not valid.\n/{name}: is required"
+
+
 @pytest.mark.parametrize(
     ("path", "value", "pointer", "text"),
     [
