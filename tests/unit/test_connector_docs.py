@@ -101,7 +101,7 @@ def test_the_table_of_where_kinds_names_what_each_kind_takes() -> None:
 
 
 def test_the_shown_command_line_has_only_options_that_exist() -> None:
-    shown = re.findall(r"--[a-z-]+", "".join(re.findall(r"^    haulage connector test .*$", TEXT, re.MULTILINE)))
+    shown = re.findall(r"--[a-z-]+", "".join(re.findall(r"^haulage connector test .*$", TEXT, re.MULTILINE)))
     options = {option for each in probe_connector.params for option in each.opts}
     assert shown
     assert set(shown) <= options
