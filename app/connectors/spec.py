@@ -305,6 +305,7 @@ def _sentence(message: str) -> str:
     plain = {
         _MISSING: "is required",
         "Not a valid string.": "accepted: a text",
+        "Shorter than minimum length 1.": "accepted: a text that is not empty, or leave the key out",
         "Not a valid integer.": "accepted: a whole number",
         "Not a valid boolean.": "accepted: true or false",
         "Not a valid mapping type.": "accepted: an object",

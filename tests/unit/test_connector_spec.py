@@ -123,6 +123,12 @@ def test_what_is_missing_is_named_without_the_document(name: str) -> None:
     [
         ("/format", 2, "/format", "accepted: 1"),
         ("/key", "Pets!", "/key", "a-z"),
+        (
+            "/objects/pets/list/page/size_param",
+            "",
+            "/objects/pets/list/page/size_param",
+            "accepted: a text that is not",
+        ),
         ("/key", None, "/key", "is required"),
         ("/auth/kind", "oauth", "/auth/kind", "accepted: none, basic, bearer, api_key"),
         ("/auth/kind", "oauth2_code", "/auth/kind", "not supported yet"),
