@@ -1,11 +1,12 @@
 """``python -m app.sandbox``: run the sandbox until interrupted."""
 
 import argparse
+import errno
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.sandbox.guide import curl_lines, guide
 from app.sandbox.server import SandboxServer
@@ -23,9 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         server.start()
     except OSError as problem:
-        sys.stderr.write(
-            f"cannot listen on {options.host}:{options.port}: {os.strerror(problem.errno or 0)}; try --port 0\n"
-        )
+        remedy = "; try --port 0" if problem.errno == errno.EADDRINUSE else ""
+        sys.stderr.write(f"cannot listen on {options.host}:{options.port}: {_reason(problem)}{remedy}\n")
         return 1
     sys.stdout.write(
         f"sandbox listening on {server.url}\n{curl_lines(server.url)}\n  curl {server.url}/    # the manual\n"
@@ -44,11 +44,34 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
-    parser.add_argument("--port", type=int, default=8001, help="port; 0 takes any free one (default %(default)s)")
-    parser.add_argument("--records", type=int, default=1000, help="records of each account (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other records (default %(default)s)")
-    parser.add_argument("--page-max", type=int, default=1000, help="largest page served (default %(default)s)")
+    parser.add_argument(
+        "--port", type=_number(0, 65535), default=8001, help="port; 0 takes any free one (default %(default)s)"
+    )
+    parser.add_argument(
+        "--records", type=_number(0, 10**8), default=1000, help="records of each account (default %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=_number(0, 2**63 - 1), default=0, help="another seed, other records (default %(default)s)"
+    )
+    parser.add_argument(
+        "--page-max", type=_number(1, 10**6), default=1000, help="largest page served (default %(default)s)"
+    )
     return parser
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+            raise argparse.ArgumentTypeError(f"{text!r} is not accepted: a whole number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+def _reason(problem: OSError) -> str:
+    """Of a name that cannot be resolved the number is negative, and only the text says what is wrong."""
+    number = problem.errno or 0
+    return os.strerror(number) if number > 0 else str(problem.strerror or problem)
 
 
 if __name__ == "__main__":
