@@ -143,9 +143,14 @@ def start(launch: Launch) -> KeptProcess:
     raise LocalError(f"cannot run {os.fspath(launch.command[0])}: {value.strip() or 'see ' + str(launch.log)}")
 
 
-def tail(log: Path, lines: int = 10) -> str:
-    """The end of a log, for a message; empty if there is none."""
+def tail(log: Path, lines: int = 10, *, since: int = 0) -> str:
+    """The end of a log, for a message; empty if there is none. `since`: its size when what matters began."""
     try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(log.read_bytes()[since:].decode(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
         return ""
+
+
+def size_of(log: Path) -> int:
+    """Bytes in a log, 0 if there is none."""
+    return log.stat().st_size if log.exists() else 0

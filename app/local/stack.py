@@ -40,6 +40,7 @@ class Stack:
         self.valkey = ValkeyServer(self.home.server_folder("valkey"), port=self.ports["valkey"])
         self.supervisor = Supervisor(self.say)
         self.environment: dict[str, str] = {}
+        self._log_begins: dict[str, int] = {}
 
     @property
     def api_url(self) -> str:
@@ -70,7 +71,9 @@ class Stack:
 
     def run(self, name: str, command: Sequence[str], *, cwd: Path | None = None) -> None:
         """One more supervised process beside the product's, in the same environment."""
-        self.supervisor.start(name, self._launch(name, command, cwd=cwd))
+        launch = self._launch(name, command, cwd=cwd)
+        self._log_begins[name] = kept.size_of(launch.log)
+        self.supervisor.start(name, launch)
 
     def wait_for(self, name: str, url: str) -> None:
         """Until a GET of `url` answers 200. Raises LocalError with the end of the log of process `name`."""
@@ -79,7 +82,8 @@ class Stack:
             service = self.supervisor.service(name)
             if time.monotonic() >= deadline or service.restart_count >= 2:  # noqa: PLR2004 - it will not get better
                 log = service.launch.log
-                raise LocalError(f"{name} does not answer at {url}; the end of {log}:\n{kept.tail(log, 15)}")
+                end = kept.tail(log, 15, since=self._log_begins[name])
+                raise LocalError(f"{name} does not answer at {url}; the end of {log}:\n{end}")
             time.sleep(0.1)
 
     def _start(self) -> None:
@@ -102,10 +106,12 @@ class Stack:
 
     def _release(self) -> None:
         launch = self._launch("release", procfile.shell_command("release"))
+        began = kept.size_of(launch.log)
         with kept.start(launch) as process:
             code = process.wait(_RELEASE_S)
         if code != 0:
-            raise LocalError(f"`haulage release` failed; the end of {launch.log}:\n{kept.tail(launch.log, 15)}")
+            end = kept.tail(launch.log, 15, since=began)
+            raise LocalError(f"`haulage release` failed; the end of {launch.log}:\n{end}")
 
     def _launch(self, name: str, command: Sequence[str], *, cwd: Path | None = None) -> kept.Launch:
         return kept.Launch(
