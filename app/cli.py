@@ -31,7 +31,7 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except DatabaseUnavailableError as error:
-            text = f"{error.message}\nIs it running (on a laptop: make up), and is DATABASE_URL right?"
+            text = f"{error.message} Is it running (on a laptop: make up), and is DATABASE_URL right?"
             raise click.ClickException(text) from error
         except HaulageError as error:
             raise click.ClickException(error.message) from error
@@ -264,7 +264,10 @@ def connector() -> None:
 @connector.command("json")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 def connector_as_json(file: Path) -> None:
-    """Check a connector FILE and print it as JSON, the body of POST /elements."""
+    """Print a connector FILE as JSON.
+
+    It is checked first. The output is the body of POST /elements.
+    """
     from app.services.probe import checked_document
 
     click.echo(json.dumps(checked_document(file.read_text(encoding="utf-8")), ensure_ascii=False))
