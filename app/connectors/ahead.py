@@ -44,6 +44,14 @@ def guesses(page: PageSpec, cursor: Any, size: int) -> Iterator[dict[str, Any]]:
         yield {**state, name: begun}
 
 
+def is_guess_sure(page: PageSpec) -> bool:
+    """Whether each guess is a page that will be wanted: the total is exact, and a short page moves no place behind it.
+
+    An offset that moves by what came is the one that a short page moves.
+    """
+    return page.is_total_exact and (page.kind is PageKind.PAGE or page.step == "size")
+
+
 def _first(page: PageSpec) -> int:
     default = 1 if page.kind is PageKind.PAGE else 0
     return int(page.start if page.start is not None else default)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from app.connectors import auth
-from app.connectors.ahead import Place, guesses, place_of
+from app.connectors.ahead import Place, guesses, is_guess_sure, place_of
 from app.connectors.classify import NO_CONTENT, Verdict, classify_fault, classify_response, classify_transport
 from app.connectors.faults import PageFault
 from app.connectors.links import origin_of
@@ -222,9 +222,9 @@ class VendorClient:
         return guesses(self._object.list.page, cursor, size)
 
     @property
-    def is_total_exact(self) -> bool:
-        """Whether the connector says that the vendor's total counts exactly what its list gives."""
-        return self._object.list.page.is_total_exact
+    def is_guess_sure(self) -> bool:
+        """Whether the connector says enough for every guess to be a page that will be wanted."""
+        return is_guess_sure(self._object.list.page)
 
     def fetch(
         self, cursor: Any, size: int, query: Mapping[str, str] | None = None, beat: Beat | None = None

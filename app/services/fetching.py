@@ -37,6 +37,8 @@ class Fetching:
         """The page that waits for children is what was begun last."""
         self._under_way: dict[Place, Call] = {}
         self._is_slow = False
+        self._is_guess_good = True
+        """False once pages came shorter than guessed: from then on the leg asks for one at a time."""
         self._page_bytes = 0
 
     def is_under_way(self, position: Position) -> bool:
@@ -68,14 +70,20 @@ class Fetching:
                 self._send_behind(position, records_left)
 
     def _send_behind(self, position: Position, records_left: int | None) -> None:
-        wanted = {self._place(position)}
+        behind = list(islice(self._behind(position, records_left), max(0, self._most_calls - 1)))
+        self._drop_all_but(self._place(position), *map(self._place, behind))
+        count, room = 1, self._room()
         with contextlib.suppress(BudgetWait):
-            for ahead in islice(self._behind(position, records_left), max(0, self._room() - 1)):
-                wanted.add(self._place(ahead))
-                if not self._send(ahead):
+            for ahead in behind if self._is_guess_good else ():
+                if self._place(ahead) not in self._under_way and (count >= room or not self._send(ahead)):
                     break
-        for place in self._under_way.keys() - wanted:
+                count += 1
+
+    def _drop_all_but(self, here: Place, *behind: Place) -> None:
+        """Break off what was asked for ahead and is no page of the list: it begins elsewhere, or has another size."""
+        for place in self._under_way.keys() - {here, *behind}:
             self._under_way.pop(place).abandon()
+            self._is_guess_good = self._is_guess_good and place[1] != here[1]
 
     def _send(self, position: Position) -> bool:
         place = self._place(position)
@@ -93,8 +101,12 @@ class Fetching:
     def _behind(self, position: Position, records_left: int | None) -> Iterator[Position]:
         """Pages that will be wanted, as far as that is sure: a call too many would be missing from an apiLimit."""
         client = self._plan.client
-        is_bound = self._calls.is_limited and not client.is_total_exact
-        if not self._is_slow or is_bound or (records_left is not None and self._plan.is_choosy):
+        is_bound = self._calls.is_limited and not client.is_guess_sure
+        if (
+            not (self._is_slow and self._is_guess_good)
+            or is_bound
+            or (records_left is not None and self._plan.is_choosy)
+        ):
             return
         page_size = (position.cursor or {}).get("learnt", position.page_size)
         covered = page_size - position.skip

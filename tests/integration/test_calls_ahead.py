@@ -9,6 +9,7 @@ from msgspec import structs
 from app.domain.jobs import JobStatus, StopReason
 from app.http_client import Beat, Request, Response
 from tests.fakes.engine import Engine, assert_exact, status
+from tests.fakes.list_vendor import ListVendor
 from tests.fakes.sending import Unread
 
 TOTAL = {"total": "/total", "total_is": "exact"}
@@ -154,3 +155,41 @@ def test_a_list_that_shrinks_meanwhile_ends_right(engine: Engine, vendor: Vendor
     assert (job.status, job.record_count) == (JobStatus.COMPLETED, 35)
     assert vendor.open == 0
     assert job.call_count == engine.vendor.call_count
+
+
+@pytest.mark.parametrize(("api_limit", "spare"), [(None, 3), (50, 0), (9, 0)])
+def test_pages_of_uneven_length_waste_no_call_of_an_api_limit(
+    engine: Engine, vendor: Vendor, api_limit: int | None, spare: int
+) -> None:
+    """The place behind a short page is another one than was guessed; without an apiLimit that is learnt once a leg."""
+    engine.vendor.serve(95, total=95)
+    engine.vendor.listing = UnevenVendor(95, total=95)
+    job = engine.run(engine.submit(engine.add_tenant("offset", **TOTAL), api_limit=api_limit))
+    assert_exact(engine, job.id, last=job.record_count)
+    assert job.call_count == engine.vendor.call_count
+    needed = min(18, api_limit or 18)
+    assert job.page_count == needed
+    assert needed <= job.call_count <= needed + spare
+
+
+class UnevenVendor(ListVendor):
+    """From the fourth page on it gives fewer records than were asked for."""
+
+    def _answer(self, ids: range, size: int) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        count = size if ids.start <= 30 else 4 + ids.start % 3
+        return super()._answer(ids[:count], size)
+
+
+def test_pages_that_grow_waste_no_call_that_is_under_way(engine: Engine, vendor: Vendor) -> None:
+    """Fewer are begun from then on: what is asked for already comes all the same."""
+    engine.vendor.serve(95, total=95)
+    serve = engine.vendor.listing.request
+
+    def long(request: Request, beat: Beat | None) -> Response:
+        response = serve(request, beat)
+        return structs.replace(response, body=response.body + b" " * 5_000_000)
+
+    engine.vendor.script.extend([serve, serve, *[long] * 8])
+    job = engine.run(engine.submit(engine.add_tenant("page", **TOTAL), api_limit=10))
+    assert_exact(engine, job.id)
+    assert (job.call_count, engine.vendor.call_count, job.stop_reason) == (10, 10, StopReason.EXHAUSTED)
