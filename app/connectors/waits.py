@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,6 +14,7 @@ from app.http_client import Headers
 MAX_WAIT_S = 86_400.0
 _EPOCH_FROM = 1_000_000_000  # a reset below this is seconds to go: as a time it would be before 2001
 _EPOCH_MS_FROM = 100_000_000_000
+_COUNT = re.compile(r"\s*[0-9]{1,15}\s*", re.ASCII)
 
 
 def stated_wait_s(wait: WaitSpec, headers: Headers, now: datetime) -> float | None:
@@ -29,6 +31,12 @@ def stated_reset_s(name: str, form: str, headers: Headers, now: datetime) -> flo
     """Seconds until a count begins anew, as the header `name` says in `form`; 0 to MAX_WAIT_S, None if unsaid."""
     value = headers.get(name) if name else None
     return None if value is None else _reset_s(value, form, http_date(headers.get("Date")) or now)
+
+
+def stated_count(name: str, headers: Headers) -> int | None:
+    """Calls left or allowed, as the header `name` says; None where it holds no count that a vendor can mean."""
+    value = headers.get(name) if name else None
+    return int(value) if value is not None and _COUNT.fullmatch(value) else None
 
 
 def retry_after_s(value: str, now: datetime) -> float | None:

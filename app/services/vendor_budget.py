@@ -33,7 +33,7 @@ from app.connectors.throttle import (
     Refusal,
     Subject,
 )
-from app.connectors.waits import stated_reset_s
+from app.connectors.waits import stated_count, stated_reset_s
 from app.db import instance_calls
 from app.db.plans import Footing
 from app.domain.budgets import block_of_day
@@ -240,11 +240,10 @@ class VendorBudget:
     def _remaining(self, response: Response) -> tuple[int | None, float]:
         """(calls left, seconds until the count begins anew) where that is worth telling: when few are left."""
         named = self._connector.limits.headers
-        text = response.headers.get(named.remaining) if named.remaining else None
-        if text is None or not text.strip().isdecimal():
+        remaining = stated_count(named.remaining, response.headers)
+        if remaining is None:
             return None, 0.0
-        remaining, limit = int(text), response.headers.get(named.limit) if named.limit else None
-        most = int(limit) if limit is not None and limit.strip().isdecimal() else self._shortest_calls
+        most = stated_count(named.limit, response.headers) or self._shortest_calls
         if remaining > max(10, most // 4):
             return None, 0.0
         stated_s = stated_reset_s(named.reset, named.reset_is, response.headers, datetime.now(UTC))

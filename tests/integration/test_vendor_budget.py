@@ -346,6 +346,19 @@ def test_an_answer_that_nothing_is_left_is_heard_without_declared_limits_too(eng
     assert "asked for a pause" in engine.slice(job_id)["wait_reason"]
 
 
+@pytest.mark.parametrize("header", ["X_Left", "X_Limit", "X_Reset"])
+@pytest.mark.parametrize("value", ["9" * 5000, "9" * 300, "-1", "1e400", "nan", "many", "٣"])
+def test_a_header_that_holds_no_count_says_nothing(limited: Engine, clock: Clock, header: str, value: str) -> None:
+    """Python refuses to read a number of more than 4,300 digits: that is no fault of the page."""
+    headers = {"remaining": "X-Left", "limit": "X-Limit", "reset": "X-Reset"}
+    tenant = tenant_of(limited, clock, windows=[{"calls": 1000, "per_s": 10}], headers=headers)
+    limited.vendor.serve(45)
+    said = {"X_Left": "9", "X_Limit": "10", "X_Reset": "5", header: value}
+    limited.vendor.script.append(told(limited, **said))
+    job = limited.run(limited.submit(tenant), legs=1)
+    assert (job.status, job.record_count, job.call_count) == (JobStatus.COMPLETED, 45, 6)
+
+
 # Calls at the same time -----------------------------------------------------------------------------------------------
 
 
