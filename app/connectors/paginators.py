@@ -154,7 +154,9 @@ class _Step:
 
     @property
     def exact_total(self) -> int | None:
-        return self.known_total if self.page.is_total_exact else None
+        """None too where one page had more records than the total counts: some vendors always say 0 or 1."""
+        total = self.known_total if self.page.is_total_exact else None
+        return None if total is not None and total < max(self.view.record_count, self.state.get("learnt", 0)) else total
 
     @property
     def more(self) -> bool | None:
@@ -244,7 +246,7 @@ def _is_counted_end(step: _Step) -> bool:
     if step.more is not None:
         return not step.more
     page_count = count_of(step.view.values.get("pages"), "pages")
-    if page_count is not None and step.page.kind is PageKind.PAGE:
+    if page_count and step.page.kind is PageKind.PAGE:
         return _page_index(step.page, step.state) + 1 >= page_count
     if step.exact_total is not None:
         return step.view.record_count == 0 or step.seen >= step.exact_total
@@ -378,7 +380,7 @@ def _is_nothing(value: Json) -> bool:
 
 
 def count_of(value: Json, name: str) -> int | None:
-    """A count that may be spelled as text. Raises PageFault for anything else."""
+    """A count that may be spelled as text; a negative one says nothing. Raises PageFault for anything else."""
     if value is None or value == "":
         return None
     try:
@@ -387,7 +389,7 @@ def count_of(value: Json, name: str) -> int | None:
         count = None
     if count is None or count > _LARGEST_COUNT:
         raise PageFault("bad_cursor", f"The {name} is {str(value)[:40]!r}; a number is accepted.")
-    return max(0, count)
+    return None if count < 0 else count
 
 
 def _flag_of(value: Json) -> bool | None:

@@ -154,6 +154,22 @@ def test_a_total_that_is_no_number_is_a_fault(total: Json) -> None:
     assert fault(PAGE, [view(total=total)]) == "bad_cursor"
 
 
+@pytest.mark.parametrize("total", [-1, "-1", 0, 1, 9])
+def test_an_exact_total_that_one_page_exceeds_ends_nothing(total: Json) -> None:
+    """Vendors say -1, 0 or 1 where they do not count; the records behind the first page must not be lost by it."""
+    page = replace(PAGE, is_total_exact=True)
+    views = [view(10, mark="i1", total=total), view(10, mark="i2", total=total), view(3, mark="i3", total=total)]
+    assert walk(page, views) is not None
+    assert walk(page, [*views, view(0, total=total)]) is None
+
+
+@pytest.mark.parametrize("pages", [-1, "-1", 0])
+def test_no_pages_at_all_beside_records_end_nothing(pages: Json) -> None:
+    cursor = walk(PAGE, [view(10, mark="i1", pages=pages)])
+    assert cursor is not None
+    assert next_cursor(PAGE, cursor, 10, view(0, pages=pages)).is_exhausted
+
+
 def test_a_short_first_page_is_not_yet_the_end() -> None:
     page = replace(PAGE, stop="short")
     cursor = walk(page, [view(6, mark="i1")])
