@@ -20,6 +20,7 @@ from app.domain.selection.judging import NeededFields, found
 US_A_SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
+_LATEST = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 _HASH_BYTES = 16
 
 
@@ -43,7 +44,7 @@ class Mark:
         """
         if self.clock_us is None or self.high_us is None:
             return self.floor_us
-        begin = max(min(self.high_us, self.clock_us) - lookback_us, _EARLIEST)
+        begin = min(max(min(self.high_us, self.clock_us) - lookback_us, _EARLIEST), _LATEST)
         return begin if self.floor_us is None else max(begin, self.floor_us)
 
 

@@ -132,7 +132,16 @@ def test_the_next_pass_begins_between_this_floor_and_the_clock(
     if ahead is not None and ahead != floor:
         assert clock is not None
         assert high is not None
-        assert ahead == max(min(clock, high) - lookback, parse_us("0001-01-01"))
+        latest = parse_us("9999-12-31T23:59:59.999999")
+        assert ahead == min(max(min(clock, high) - lookback, parse_us("0001-01-01")), latest)
+
+
+def test_a_date_behind_the_last_year_gives_a_floor_that_can_be_written() -> None:
+    """In a zone west of Greenwich the last day of 9999 reaches into the year 10000."""
+    behind_us = parse_us("9999-12-31T23:59:59-12:00")
+    floor_us = Mark(1, None, behind_us, behind_us).ahead(0)
+    assert floor_us is not None
+    assert instant_text(floor_us) == "9999-12-31T23:59:59.999999Z"
 
 
 def parse_us(text: str) -> int:
