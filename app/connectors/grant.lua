@@ -27,7 +27,7 @@ local day, refill, waits = ARGV[8], tonumber(ARGV[9]), ARGV[10] == '1'
 local slot_count = tonumber(ARGV[5])
 
 -- A server that is new, restarted or wiped knows nothing of what was called before: then every window counts as just
--- used up, but for instances that did not exist before.
+-- used up and every slot as just taken, but for instances that did not exist before.
 local server = redis.call('HMGET', KEYS[3], 'run', 'since')
 local since = tonumber(server[2] or '')
 if server[1] ~= ARGV[2] or not since or since > now then
@@ -52,6 +52,7 @@ local function hold(until_us, what, share)
   if until_us - now > wait then wait, refused_by, interval = until_us - now, what, share or 0 end
 end
 
+if slot_count > 0 and tonumber(ARGV[3]) <= since then hold(since + tonumber(ARGV[6]), 'slots') end
 hold(tonumber(kept[3] or 0), 'vendor')
 local left, reset = tonumber(kept[4] or 0), tonumber(kept[5] or 0)
 if left <= 0 then hold(reset, 'vendor') end

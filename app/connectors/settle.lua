@@ -29,6 +29,7 @@ end
 if ARGV[6] ~= '' then
   local known = redis.call('HMGET', KEYS[1], 'number', 'told')
   local granted, number = tonumber(known[1] or 0), tonumber(ARGV[8])
+  if number > granted then number = 0 end -- of a memory that was lost: all that was granted since came later
   if number >= tonumber(known[2] or 0) then -- answers may overtake each other: the word on the later call counts
     -- Calls let go after this one are not in the vendor's figure.
     local left = tonumber(ARGV[6]) - math.max(0, granted - number)

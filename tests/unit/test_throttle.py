@@ -183,6 +183,34 @@ def test_after_a_flush_every_window_counts_as_used_up(redis: Redis) -> None:
     assert asked.burst(9) == 5
 
 
+def test_after_a_flush_every_slot_counts_as_taken(redis: Redis) -> None:
+    """The calls that held them are still under way; there must be no more beside them."""
+    asked = budget(redis, concurrency=2)
+    asked.made_s = BEGAN_S - 1
+    asked.now_s += SLOT_S
+    redis.flushdb()
+    assert asked.refusal() == Refusal(SLOT_S, SLOTS)
+    asked.now_s += SLOT_S - 0.1
+    assert asked.burst(9) == 0
+    asked.now_s += 0.1
+    assert asked.burst(9) == 2
+
+
+def test_an_answer_to_a_call_from_before_a_flush_silences_none_after_it(redis: Redis) -> None:
+    """Grants are numbered anew then; the old number must not make every new answer look overtaken."""
+    asked = budget(redis, (100, 1.0))
+    for _ in range(50):
+        before = asked.grant()
+    redis.flushdb()
+    asked.now_s += 2
+    asked.grant()
+    asked.throttle.settle(asked.subject, before, remaining=4, reset_s=1)
+    assert asked.burst(9) == 3, "the call since is not in the vendor's figure"
+    asked.now_s += 2
+    asked.throttle.settle(asked.subject, asked.grant(), remaining=2, reset_s=40)
+    assert asked.burst(9) == 2
+
+
 def test_a_server_that_came_back_with_an_old_memory_counts_as_flushed(redis: Redis) -> None:
     asked = budget(redis, (5, 10.0))
     asked.made_s = BEGAN_S - 1
