@@ -3,7 +3,8 @@
 -- KEYS  1 the budget of the instance (hash)  2 its slots (sorted set: who calls now, by when that ends)
 --       3 what is known of this server (hash)
 -- ARGV  1 now (empty: the server's clock)  2 run id of the server  3 when the instance was made  4 key lives, ms
---       5 slots (0: no limit)  6 a slot lives  7 name of the grant  8 day ("": no quota)  9 calls to add to its quota
+--       5 slots (0: no limit)  6 a slot lives  7 name of the grant  8 day ("": no quota), behind its time zone if any
+--       9 calls to add to its quota
 --       10 the asker waits  11 the asker has been served for a while
 --       then name, calls, span of each window
 -- Returns {granted, wait, what refuses, number of the grant}.
@@ -35,8 +36,11 @@ if server[1] ~= ARGV[2] or not since or since > now then
   redis.call('HSET', KEYS[3], 'run', ARGV[2], 'since', text(now))
 end
 
-local kept = redis.call('HMGET', KEYS[1], 'last', 'full', 'blocked', 'left', 'reset', 'turn', 'number', 'day', 'quota',
-  'hungry')
+-- The same moment may be of an earlier day in a zone that the connector is changed to.
+local day_field = 'day' .. string.match(day, '^(.-)[%d-]*$')
+local quota_field = 'quota' .. string.sub(day_field, 4)
+local kept = redis.call('HMGET', KEYS[1], 'last', 'full', 'blocked', 'left', 'reset', 'turn', 'number', day_field,
+  quota_field, 'hungry')
 local last, full = tonumber(kept[1] or 0), tonumber(kept[2] or 0)
 if last > now + CLOCK_US then -- the clock was set back: what is counted lies in the future and would never leave
   redis.call('DEL', KEYS[1])
@@ -92,7 +96,7 @@ local quota_day, quota = kept[8] or '', tonumber(kept[9] or 0)
 if day > quota_day then quota_day, quota = day, 0 end
 if refill > 0 and day == quota_day then
   quota = quota + refill
-  keep('day', quota_day, 'quota', text(quota))
+  keep(day_field, quota_day, quota_field, text(quota))
 end
 
 if wait > 0 then
@@ -116,7 +120,7 @@ end
 
 if day ~= '' then
   if quota < 1 then return {0, 0, 'quota', 0} end
-  keep('day', quota_day, 'quota', text(quota - 1))
+  keep(day_field, quota_day, quota_field, text(quota - 1))
 end
 
 if slot_count > 0 then

@@ -111,9 +111,10 @@ class Throttle:
     ) -> Grant | Refusal:
         """May one call be made now?
 
-        `name`: of this grant, never used before. `day` (ISO date) and `refill`: of the quota. `is_waiting`: who is
-        refused will wait and ask again, so that others get later turns. `is_served`: whoever asks had a slot for some
-        time and leaves it to another one who wants it. Raises BudgetUnavailableError.
+        `name`: of this grant, never used before. `day` (ISO date behind its time zone) and `refill`: of the quota;
+        what is for a day before the newest of that zone adds nothing. `is_waiting`: who is refused will wait and ask
+        again, so that others get later turns. `is_served`: whoever asks had a slot for some time and leaves it to
+        another one who wants it. Raises BudgetUnavailableError.
         """
         allowance = subject.allowance
         slots = allowance.concurrency or 0

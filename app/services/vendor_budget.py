@@ -136,17 +136,19 @@ class VendorBudget:
             asked_at = time.monotonic()
             day = self._day()
             answer = self._ask(day, refill)
-            refill = 0
             if isinstance(answer, Refusal):
                 if answer.by != QUOTA:
                     raise self._refused(answer)
                 assert day is not None
+                if refill:
+                    raise BudgetWait(_DAY_IS_OVER, _DATABASE_S, self._ctx.now())
                 refill = self._take_block(day)
             elif time.monotonic() - asked_at <= _FRESH_S:
                 self._served_since = self._served_since or asked_at
                 return answer
             else:
                 self.settle(answer)
+                refill = 0
 
     def _ask(self, day: date | None, refill: int) -> Grant | Refusal:
         served_since = self._served_since
@@ -154,7 +156,7 @@ class VendorBudget:
             return self._ctx.throttle.ask(
                 self._subject,
                 f"{self._name}-{next(self._numbers)}",
-                day="" if day is None else day.isoformat(),
+                day="" if day is None else f"{self._allowance.time_zone} {day}",
                 refill=refill,
                 is_waiting=self._is_waiting,
                 is_served=served_since is not None and time.monotonic() - served_since > _SERVED_S,
@@ -263,6 +265,7 @@ class VendorBudget:
 
 
 _VENDOR_ASKED = "The vendor asked for a pause"
+_DAY_IS_OVER = "The day of the vendor's quota is over by another worker's clock; asked again"
 
 
 class _Counted:

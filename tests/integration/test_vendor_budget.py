@@ -11,8 +11,9 @@ import pytest
 from redis import Redis
 
 from app.connectors.allowances import Allowance
+from app.connectors.spec import digest
 from app.connectors.throttle import SLOTS, Grant, Refusal, Throttle
-from app.db import instance_calls
+from app.db import connectors, instance_calls
 from app.domain.jobs import JobStatus, StopReason
 from app.domain.status_document import status_document
 from app.http_client import Headers, Request, Response
@@ -188,6 +189,36 @@ def test_no_loss_of_redis_brings_a_call_of_the_day_back(limited: Engine, clock: 
     taken = limited.one("select calls from instance_calls where instance_id = %s", tenant.instance_id)["calls"]
     assert limited.vendor.call_count <= taken == 400
     assert limited.vendor.call_count >= 0.85 * 400, "each loss costs a block at most"
+
+
+def test_a_day_in_another_time_zone_is_another_day(limited: Engine, clock: Clock) -> None:
+    """Where the connector's zone is changed to one in which the day began later, its calls are not all thrown away."""
+    tenant = tenant_of(limited, clock, quota={"calls": 400, "time_zone": "Pacific/Kiritimati"})
+    limited.vendor.serve(45)
+    assert_exact(limited, limited.run(limited.submit(tenant), legs=1).id)
+    changed = {**document("page"), "limits": {"quota": {"calls": 400, "time_zone": "America/New_York"}}}
+    connector_id = limited.one("select connector_id as id from instances where id = %s", tenant.instance_id)["id"]
+    with limited.plain_db.connection() as conn:
+        connectors.add_revision(conn, connector_id, changed, digest(changed))
+    job = limited.run(limited.submit(tenant), legs=1)
+    assert (job.status, job.call_count) == (JobStatus.COMPLETED, 6)
+
+
+def test_a_worker_whose_clock_is_behind_at_midnight_takes_one_block_of_the_old_day(
+    limited: Engine, clock: Clock
+) -> None:
+    tenant = tenant_of(limited, clock, quota={"calls": 400, "reserve": 0})
+    clock.now_s = datetime(2027, 3, 28, 0, 0, 2, tzinfo=UTC).timestamp()
+    limited.vendor.serve(45)
+    limited.run(limited.submit(tenant), legs=1)
+    limited.ctx = replace(limited.ctx, now=lambda: clock.now() - timedelta(seconds=5))
+    job_id = limited.submit(tenant)
+    limited.leg(job_id)
+    assert "over by another worker's clock" in limited.slice(job_id)["wait_reason"]
+    rows = limited.rows("select calls from instance_calls where instance_id = %s order by day", tenant.instance_id)
+    old, new = (row["calls"] for row in rows)
+    assert limited.vendor.call_count == new, "the vendor counts for the new day already"
+    assert old == new, "one block"
 
 
 def test_a_day_is_never_overdrawn_however_it_is_taken(limited: Engine) -> None:
