@@ -7,6 +7,7 @@ import gzip
 import socket
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from functools import partial
@@ -314,6 +315,27 @@ def test_a_body_without_end_is_cut_off(http: HttpClient) -> None:
     assert isinstance(failure(http, play), BodyTooLarge)
 
 
+def test_a_body_of_tiny_chunks_takes_no_more_memory_than_its_bytes(http: HttpClient) -> None:
+    """Kept one by one, chunks of two bytes took sixty times as much: gigabytes for a page within the limit."""
+    chunks = b"2\r\nab\r\n" * 10_000
+
+    def play(wire: Wire) -> None:
+        wire.read_request()
+        wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(40):
+            wire.send(chunks)
+        wire.send(b"0\r\n\r\n")
+
+    tracemalloc.start()
+    try:
+        body = get(http, play).body
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert body == b"ab" * 400_000
+    assert peak_bytes < 4 * len(body)
+
+
 def test_lines_behind_the_body_are_no_headers(http: HttpClient) -> None:
     answer = b"HTTP/1.1 200 OK\r\nX-One: 1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX-One: 2\r\n\r\n"
     response = get(http, raw(answer))
@@ -368,9 +390,9 @@ def test_an_answer_that_was_read_is_not_kept(http: HttpClient) -> None:
     with HostileServer(once(b"x" * 100_000)) as server:
         sent = http.start(Request("GET", server.url))
         assert sent._transfer is not None
-        heads, chunks = sent._transfer._head_lines, sent._transfer._chunks  # the handle has hold of these
+        heads, body = sent._transfer._head_lines, sent._transfer._body  # the handle has hold of these
         assert len(sent.result().body) == 100_000
-    assert (heads, chunks) == ([], [])
+    assert (heads, body.getvalue()) == ([], b"")
 
 
 def test_a_connection_that_was_only_begun_may_be_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
