@@ -118,6 +118,13 @@ class CriteriaSchema(Schema):
         if "objectName" not in values and values.get("continueFromJobId") is None:
             raise ValidationError({"objectName": ["is missing; a text of 1 to 200 characters is accepted."]})
 
+    @validates_schema
+    def require_a_field(self, values: dict[str, Any], **_: Any) -> None:
+        """Commas alone would mean all fields, which nobody writes that way."""
+        given = values.get("selectFields")
+        if given is not None and not split_names(given):
+            raise ValidationError({"selectFields": [f"{given[:50]!r} names no field; names with commas are accepted."]})
+
     @post_load
     def as_criteria(self, values: dict[str, Any], **_: Any) -> DownloadCriteria:
         """Null is as good as absent."""

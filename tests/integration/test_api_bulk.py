@@ -328,6 +328,7 @@ def test_metadata_may_be_json_text(door: Door) -> None:
             "filterDateField is missing",
         ),
         ("POST", "/bulk/download", {"json": {"objectName": "records", "filterNulls": 1}}, 400, "filterNulls"),
+        ("POST", "/bulk/download", {"json": {"objectName": "records", "selectFields": " , "}}, 400, "selectFields"),
         ("POST", "/bulk/download", {"json": {"objectName": "records", "metaData": "x"}}, 400, "metaData"),
         (
             "POST",
