@@ -42,6 +42,11 @@ class Window:
         stretch = max(_MARGIN * self.limit.per_s, min(_JITTER_S, _JITTER_SHARE * self.limit.per_s))
         return round((self.limit.per_s + stretch) * 1_000_000)
 
+    @property
+    def free_after_s(self) -> float:
+        """Seconds without a call after which all of them are free again: calls are counted by 1/64 of the span."""
+        return self.span_us * (1 + 1 / 64) / 1_000_000
+
 
 @dataclass(frozen=True)
 class Allowance:

@@ -31,6 +31,11 @@ class CallBudget:
         """Made since the last report."""
 
     @property
+    def made_in_leg(self) -> int:
+        """All of this leg."""
+        return self._made_in_leg
+
+    @property
     def is_limited(self) -> bool:
         """Whether the run has an apiLimit."""
         return self._left is not None

@@ -61,6 +61,7 @@ class Children:
         self._most_calls = 1 if calls.is_limited and plan.naming.is_list else most_calls
         self._known = Recent(_KNOWN_BYTES)
         self._under_way: dict[str, _Lookup] = {}
+        self._is_any_known = False
         self.found_count = 0
         """Look-ups that found something, since somebody set it to 0."""
 
@@ -74,9 +75,12 @@ class Children:
         if key in self._known:
             return self._known.get(key)
         self._send_in_turn(key)
-        with self._budget.ahead(), contextlib.suppress(BudgetWait):
-            self._send_ahead(behind)
+        if self._is_any_known or not self._plan.naming.is_list:
+            # The first list may need all the calls that the vendor's limits leave: with less no leg would get anywhere.
+            with self._budget.ahead(), contextlib.suppress(BudgetWait):
+                self._send_ahead(behind)
         found = self._whole(key, meanwhile)
+        self._is_any_known = True
         del self._under_way[key]
         self._known.put(key, found)
         self.found_count += found is not None

@@ -14,7 +14,7 @@ import structlog
 
 from app.connectors.classify import Verdict
 from app.connectors.client import Failed, GotPage
-from app.connectors.model import Action
+from app.connectors.model import Action, ErrorClass
 from app.db import jobs, segments
 from app.db.slices import Claim, HandBack, Position
 from app.domain.jobs import FileFormat, JobStatus, StopReason
@@ -218,9 +218,22 @@ class Leg:
         if done.failed is not None:
             return self._failed(done.failed, position)
         if done.budget_wait is not None:
-            return self._end.wait_for_budget(done.budget_wait, self._tries)
+            return self._wait_for_look_up(done.budget_wait)
         self._lease.check()  # where a look-up was interrupted, the next step sees why
         return not done.is_out_of_calls or self._end.api_limit_reached(self._plan.run.api_limit)
+
+    def _wait_for_look_up(self, wait: BudgetWait) -> bool:
+        """The next leg asks for the page anew. Where that and a record's children took all calls, it gets no further
+        than this one unless all are free again; and never, if this one had them all.
+        """
+        if self._checkpoints.position != self._claim.position:
+            return self._end.wait_for_budget(wait, self._tries)
+        whole, window = wait.until_all_is_free(), wait.window
+        if window is None or self._calls.made_in_leg < window.limit.calls:
+            return self._end.wait_for_budget(whole, self._tries)
+        text = f"One page and the children of one record take more calls than a window allows. {wait.message}."
+        verdict = Verdict(Action.WAIT, ErrorClass.RATE_LIMIT, text, retry_after_s=whole.snooze_s)
+        return self._try_again(verdict, Failed(verdict, None, ""))
 
     def _accept(self, got: GotPage, position: Position) -> bool:
         if self._fetching.nesting is not None:

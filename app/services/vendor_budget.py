@@ -64,14 +64,26 @@ _T = TypeVar("_T")
 class BudgetWait(HaulageError):  # noqa: N818 - a signal, not a fault
     """The call may not be made yet; nothing was sent. The message says what is waited for, and until when.
 
-    `wait_s`: when to ask again; `snooze_s`: when, where nobody waits for that long.
+    `wait_s`: when to ask again; `snooze_s`: when, where nobody waits for that long. `window`: whose calls are used up.
     """
 
-    def __init__(self, reason: str, wait_s: float, now: datetime, *, snooze_s: float | None = None) -> None:
-        until = (now + timedelta(seconds=wait_s if snooze_s is None else snooze_s)).astimezone(UTC)
-        super().__init__(f"{reason}, until {until:%Y-%m-%dT%H:%M:%SZ}")
+    def __init__(
+        self, reason: str, wait_s: float, now: datetime, *, snooze_s: float | None = None, window: Window | None = None
+    ) -> None:
         self.wait_s = wait_s
         self.snooze_s = wait_s if snooze_s is None else snooze_s
+        self.window = window
+        self._reason = reason
+        self._now = now
+        until = (now + timedelta(seconds=self.snooze_s)).astimezone(UTC)
+        super().__init__(f"{reason}, until {until:%Y-%m-%dT%H:%M:%SZ}")
+
+    def until_all_is_free(self) -> BudgetWait:
+        """The same until a window's calls are all free again, for work that one call at a time does not bring on."""
+        if self.window is None:
+            return self
+        free_s = max(self.snooze_s, self.window.free_after_s)
+        return BudgetWait(self._reason, self.wait_s, self._now, snooze_s=free_s, window=self.window)
 
 
 def in_turn(lease: Lease, start: Callable[[], _T], patience_s: float = PATIENCE_S) -> _T:
@@ -173,10 +185,7 @@ class VendorBudget:
             reason = f"The vendor's limit of {self._allowance.concurrency} calls at the same time is used up"
             return BudgetWait(reason, refusal.wait_s, now, snooze_s=random.uniform(1.0, 3.0))  # noqa: S311 - jitter
         if isinstance(refusal.by, Window):
-            limit = refusal.by.limit
-            return BudgetWait(
-                f"The vendor's limit of {limit.calls} calls in {limit.per_s:g} s is used up", refusal.wait_s, now
-            )
+            return BudgetWait(f"{_the(refusal.by)} is used up", refusal.wait_s, now, window=refusal.by)
         return BudgetWait(_VENDOR_ASKED, refusal.wait_s, now)
 
     # The day's quota -------------------------------------------------------------------------------------------------
@@ -266,6 +275,10 @@ class VendorBudget:
 
 _VENDOR_ASKED = "The vendor asked for a pause"
 _DAY_IS_OVER = "The day of the vendor's quota is over by another worker's clock; asked again"
+
+
+def _the(window: Window) -> str:
+    return f"The vendor's limit of {window.limit.calls} calls in {window.limit.per_s:g} s"
 
 
 class _Counted:

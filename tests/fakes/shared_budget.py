@@ -23,6 +23,19 @@ def window(calls: int, per_s: float, scope: str = "all") -> Window:
     return Window(f"{scope}:{per_s:g}", RateWindow(calls, per_s))
 
 
+class Clock:
+    """Times for Redis, the workers and the vendor's log, moved by the test."""
+
+    def __init__(self) -> None:
+        self.now_s = datetime(2027, 3, 27, 22, 0, tzinfo=UTC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.now_s, UTC)
+
+
 @dataclass
 class Budget:
     """One instance's, asked at the times that the test says. By default the server has known it from its beginning."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,41 +21,9 @@ from app.local.valkey import ValkeyServer
 from app.services import listing
 from tests.fakes.engine import Engine, Tenant, assert_exact, doing, status
 from tests.fakes.list_vendor import document
-from tests.fakes.shared_budget import BEGAN_S, Budget, ask_at_random, most_in_any_window, window
+from tests.fakes.shared_budget import BEGAN_S, Budget, Clock, ask_at_random, most_in_any_window, window
 
 MakeEngine = Callable[..., Engine]
-
-
-class Clock:
-    """Times for Redis, the workers and the vendor's log, moved by the test."""
-
-    def __init__(self) -> None:
-        self.now_s = datetime(2027, 3, 27, 22, 0, tzinfo=UTC).timestamp()
-
-    def __call__(self) -> float:
-        return self.now_s
-
-    def now(self) -> datetime:
-        return datetime.fromtimestamp(self.now_s, UTC)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def limited(request: pytest.FixtureRequest, make_engine: MakeEngine, broker_url: str, clock: Clock) -> Iterator[Engine]:
-    """An engine whose budgets are in a real Valkey that was there before any instance, at times of the test.
-
-    Indirect parameter: seconds between checkpoints; with any, the next call is begun ahead.
-    """
-    throttle = Throttle(broker_url, clock=clock)
-    throttle.begin()
-    engine = make_engine(throttle=throttle, retry_base_s=0.0, checkpoint_s=getattr(request, "param", 0.0))
-    engine.ctx = replace(engine.ctx, now=clock.now)
-    yield engine
-    throttle.close()
 
 
 def tenant_of(engine: Engine, clock: Clock, **limits: Any) -> Tenant:
