@@ -27,7 +27,8 @@ def date_params(spec: DateFilter, start_ns: int | None, end_ns: int | None) -> d
     params: dict[str, str | None] = {}
     if start_ns is not None and spec.from_param:
         first_ns = start_ns - margin_ns
-        params[spec.from_param] = _written(spec.form, (first_ns - spec.is_from_exclusive) // unit * unit)
+        # A vendor that tells only such steps apart leaves out the whole step that it is given.
+        params[spec.from_param] = _written(spec.form, (first_ns // unit - spec.is_from_exclusive) * unit)
     if end_ns is not None and spec.to_param:
         last_ns = end_ns + margin_ns
         params[spec.to_param] = _written(spec.form, -((-last_ns - spec.is_to_exclusive) // unit) * unit)

@@ -122,13 +122,17 @@ class TestTheRangeThatIsAsked:
     ) -> None:
         start, end = min(ends), max(ends)
         spec = DateFilter("a", "b", form, from_excluded, to_excluded, margin_s)  # type: ignore[arg-type]
+        unit = unit_ns(spec)
         params = date_params(spec, start, end)
         low, high = instant_of(form, params["a"]), instant_of(form, params["b"])
         for wanted in (start, end, min(max(at, start), end)):
             assert low < wanted if from_excluded else low <= wanted
             assert wanted < high if to_excluded else wanted <= high
-        room = unit_ns(spec) + margin_s * NS_A_SECOND
-        assert start - low <= room
+            # The same for a vendor that compares whole days, seconds or milliseconds.
+            assert low < wanted // unit * unit if from_excluded else low <= wanted // unit * unit
+            assert wanted // unit * unit < high if to_excluded else wanted // unit * unit <= high
+        room = unit + margin_s * NS_A_SECOND
+        assert start - low <= room + from_excluded * unit
         assert high - end <= room
 
     @pytest.mark.parametrize(
