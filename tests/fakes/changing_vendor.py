@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from app.http_client import Beat, Headers, Request, Response
 
 START = datetime(2024, 3, 1, 9, 0, tzinfo=UTC)
+_FILTER = re.compile(r"(\w+ (?:ge|eq)) (\S+)")
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,17 @@ class Version:
 
     @property
     def record(self) -> dict[str, Any]:
-        return {"id": self.id, "changed": self.changed.isoformat(), "version": self.number}
+        return {
+            "id": self.id,
+            "changed": self.changed.isoformat(),
+            "version": self.number,
+            "status": "closed" if self.is_closed else "open",
+        }
+
+    @property
+    def is_closed(self) -> bool:
+        """Every other state of a record."""
+        return self.number % 2 == 0
 
 
 Order = Callable[[Version], tuple[Any, ...]]
@@ -39,7 +52,11 @@ NEWEST_FIRST: Order = lambda version: (-version.changed.timestamp(), version.id)
 
 @dataclass
 class ChangingVendor:
-    """One list, read by a cursor that says behind which record to go on in `order`. Each call takes `call_s`."""
+    """One list, read by a cursor that says behind which record to go on in `order`. Each call takes `call_s`.
+
+    It can be asked for less: `since` (a moment, included), `behind_day` (a day, not included), `status`, and `$filter`
+    with any of `changed ge` and `status eq`. `asked`: how often each of these was.
+    """
 
     order: Order = UNSORTED
     call_s: float = 0.0
@@ -54,6 +71,7 @@ class ChangingVendor:
     overlap: int = 0
     """So many records of a page stand on the next one as well."""
     while_called: Callable[[], object] = lambda: None
+    asked: Counter[str] = field(default_factory=Counter)
 
     def put(self, record_id: int, changed: datetime | None = None) -> Version:
         """A new record, or a new state of one."""
@@ -82,11 +100,23 @@ class ChangingVendor:
         self.call_count += 1
         params = dict(parse_qsl(urlsplit(request.url).query))
         behind = tuple(json.loads(params["cursor"])) if "cursor" in params else ()
-        found = sorted(self.order(each) for each in self.current.values() if self.order(each) > behind)
+        by_key = {self.order(each): each for each in self.current.values() if self._is_wanted(each, params)}
+        found = sorted(key for key in by_key if key > behind)
         size = int(params["size"])
-        by_key = {self.order(each): each for each in self.current.values()}
+        self.asked.update(params.keys())
         token = json.dumps(found[size - 1 - self.overlap]) if len(found) > size else None
         body = {"records": [by_key[key].record for key in found[:size]], "token": token}
         self.now += timedelta(seconds=self.call_s)
         date = [] if self.is_clockless else [("Date", format_datetime(self.now, usegmt=True))]
         return Response(200, Headers(date), json.dumps(body).encode(), request.url, 0.0)
+
+    @staticmethod
+    def _is_wanted(version: Version, params: dict[str, str]) -> bool:
+        tests = dict(_FILTER.findall(params.get("$filter", "")))
+        since = params.get("since") or tests.get("changed ge")
+        status = params.get("status") or tests.get("status eq", "").strip("'")
+        return (
+            (since is None or version.changed >= datetime.fromisoformat(since))
+            and f"{version.changed:%Y-%m-%d}" > params.get("behind_day", "")
+            and (not status or version.record["status"] == status)
+        )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tests.fakes.changing_vendor import BY_DATE, BY_ID, NEWEST_FIRST, UNSORTED, ChangingVendor, Order
+from tests.fakes.changing_vendor import BY_DATE, BY_ID, NEWEST_FIRST, UNSORTED, ChangingVendor, Order, Version
 
 LOOKBACK = timedelta(minutes=5)
 Change = Callable[[ChangingVendor, random.Random], None]
@@ -91,6 +91,8 @@ class Judge:
     """Compares what came with what was there."""
 
     vendor: ChangingVendor
+    is_wanted: Callable[[Version], bool] = lambda _: True
+    """Whether the job is to give such a version at all."""
     delivered: list[tuple[int, int]] = field(default_factory=list)
     pass_began: datetime | None = None
 
@@ -104,7 +106,7 @@ class Judge:
         """
         self.delivered += delivered
         assert not [each for each, count in Counter(self.delivered).items() if count > 1]
-        there = {(each.id, each.number) for each in self.vendor.past}
+        there = {(each.id, each.number) for each in self.vendor.past if self.is_wanted(each)}
         assert set(self.delivered) <= there
         if is_pass_over:
             assert not self._held() - set(self.delivered)
@@ -116,7 +118,8 @@ class Judge:
         return {
             (each.id, each.number)
             for each in self.vendor.past
-            if each.shown_at <= self.pass_began
+            if self.is_wanted(each)
+            and each.shown_at <= self.pass_began
             and self.vendor.gone_at.get((each.id, each.number), end) >= end
             and each.shown_at - each.changed <= LOOKBACK
         }
