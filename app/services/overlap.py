@@ -25,6 +25,9 @@ from app.services.lease import Lease
 Choose = Callable[[Sequence[Record], int | None], Selected]
 Lookup = Callable[[list[bytes]], dict[bytes, bytes]]
 
+_LEG_S = 600.0
+"""Rather more than a leg takes from its first call to its first checkpoint."""
+
 
 class Overlap:
     """One leg's view of the chain. Used by the leg's thread alone."""
@@ -39,7 +42,9 @@ class Overlap:
         lookup: Lookup,
         now: Callable[[], datetime],
     ) -> None:
-        """`lookup`: id key -> digest of what the chain delivered last. `now`: for vendors that tell no time."""
+        """`lookback_us`: how far behind its highest date this pass has to be remembered. `lookup`: id key -> digest of
+        what the chain delivered last. `now`: for vendors that tell no time.
+        """
         self.chain_id = mark.chain_id
         self._mark = mark
         self._dates = dates
@@ -133,6 +138,16 @@ def _later(one_us: int, other_us: int | None) -> int:
     return one_us if other_us is None else max(one_us, other_us)
 
 
+def _uncertain_s(job: Job, now: datetime) -> float:
+    """How much earlier the pass may have begun than its mark says.
+
+    The first call of another slice may have come first and count last: no earlier than the run, and a leg's time ago.
+    """
+    if job.slice_count == 1:
+        return 0.0
+    return _LEG_S if job.started_at is None else _LEG_S + max(0.0, (now - job.started_at).total_seconds())
+
+
 def load_overlap(
     conn: Connection,
     job: Job,
@@ -151,7 +166,7 @@ def load_overlap(
         if job.page_count or criteria.continue_from_job_id is not None:
             return None
         mark = Mark(job.id)
-    lookback_us = int(client.lookback_s * US_A_SECOND)
+    lookback_us = int((client.lookback_s + _uncertain_s(job, now())) * US_A_SECOND)
     chains.prune(conn, mark.chain_id, job.id, floor_us=mark.floor_us, own_floor_us=mark.ahead(lookback_us))
 
     def lookup(id_keys: list[bytes]) -> dict[bytes, bytes]:

@@ -54,8 +54,8 @@ NEWEST_FIRST: Order = lambda version: (-version.changed.timestamp(), version.id)
 class ChangingVendor:
     """One list, read by a cursor that says behind which record to go on in `order`. Each call takes `call_s`.
 
-    It can be asked for less: `since` (a moment, included), `behind_day` (a day, not included), `status`, and `$filter`
-    with any of `changed ge` and `status eq`. `asked`: how often each of these was.
+    It can be asked for less: `since` and `until` (moments, included), `behind_day` (a day, not included), `status`, and
+    `$filter` with any of `changed ge` and `status eq`. `asked`: how often each of these was.
     """
 
     order: Order = UNSORTED
@@ -117,6 +117,7 @@ class ChangingVendor:
         status = params.get("status") or tests.get("status eq", "").strip("'")
         return (
             (since is None or version.changed >= datetime.fromisoformat(since))
+            and ("until" not in params or version.changed <= datetime.fromisoformat(params["until"]))
             and f"{version.changed:%Y-%m-%d}" > params.get("behind_day", "")
             and (not status or version.record["status"] == status)
         )
