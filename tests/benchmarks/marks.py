@@ -80,6 +80,7 @@ MARKS: tuple[Mark, ...] = (
     Mark("8", "page2000.rss", "the same, 2,000 a page", "lower", 115, 95, "MB"),
     Mark("8", "memory.growth200", "the same, 3M against 100k records, 200 a page", "lower", 5, None, "%"),
     Mark("8", "memory.growth2000", "the same, 2,000 a page", "lower", 5, None, "%"),
+    Mark("8", "memory.growth10m", "the same, 10M against 100k records, 2,000 a page", "lower", 5, None, "%"),
     Mark("8", "memory.s3", "peak RSS more with S3", "lower", 25, None, "MB"),
     Mark("9", "gzip2000.rate", "gzip answers, 2,000 a page: records/s, x limit loop", "higher", 1.2, 1.6),
     Mark("10", "served.json", "JSON array served, rate x JSONL", "higher", 0.65, 0.8),

@@ -39,10 +39,21 @@ def run(bench: Bench) -> None:
     bench.results.add("memory_s3", {"memory.s3": [on_s3 - on_disk]}, title="Memory with S3", note=note)
 
 
-def _peak_mb(bench: Bench, count: int, size: int, **settings: str) -> float:
+def run_ten_million(bench: Bench) -> None:
+    """Pages are made once and take more than 1 GB, packed; the result takes as much while it runs."""
+    small = _peak_mb(bench, bench.records(100_000, 2000), 2000, way="packed")
+    large = _peak_mb(bench, bench.records(10_000_000, 2000), 2000, way="packed")
+    note = f"100k records: {small:.1f} MB, 10M records: {large:.1f} MB."
+    bench.say(f"2000 a page: {note}")
+    growth = {"memory.growth10m": [100 * (large / small - 1)]}
+    bench.results.add("memory10m", growth, title="Memory to 10 million records", note=note)
+
+
+def _peak_mb(bench: Bench, count: int, size: int, *, way: str = "plain", **settings: str) -> float:
     """Of the largest process of ours, fresh ones, over download and serving."""
-    bench.vendor.pages.make_cursor(count, size)
-    url = bench.vendor.url("plain", count)
+    make = bench.vendor.pages.make_packed if way == "packed" else bench.vendor.pages.make_cursor
+    make(count, size)
+    url = bench.vendor.url(way, count)
     with ProductUnderTest(bench.folder, settings=settings) as under_test:
         under_test.use_worker()
         under_test.warm_up(url, size)

@@ -4,6 +4,7 @@ The distribution's packages are unpacked below our own folder: nothing is instal
 
 /plain/COUNT/cursor/records?after=TOKEN&limit=SIZE    /plain/COUNT/page/records?page=N&per_page=SIZE
 /gzip/…      the same, packed for whoever asks for gzip
+/packed/COUNT/cursor/records?after=TOKEN&limit=SIZE    kept packed and sent plain, whatever is asked for
 /ranges100/COUNT/cursor/records?updated_from=DATE&after=TOKEN&limit=SIZE    one window of dates, after 100 ms
 /slow50/…    the same after 50 ms        /slow200/…    after 200 ms        /logged/…    with the time of each call
 """
@@ -46,6 +47,7 @@ http {{
     location ~ ^/plain/(?<set>[0-9]+)/cursor/records$ {{ {cursor} }}
     location ~ ^/plain/(?<set>[0-9]+)/page/records$ {{ {numbered} }}
     location ~ ^/gzip/(?<set>[0-9]+)/cursor/records$ {{ gzip_static on; {cursor} }}
+    location ~ ^/packed/(?<set>[0-9]+)/cursor/records$ {{ {packed} }}
     location ~ ^/logged/(?<set>[0-9]+)/cursor/records$ {{ access_log {folder}/calls.log calls; {cursor} }}
     location ~ ^/windows/(?<set>[0-9]+)/cursor/records$ {{ {window} }}
     location ~ ^/ranges100(?<rest>/.+)$ {{ echo_sleep 0.1; echo_exec /windows$rest $args; }}
@@ -56,6 +58,7 @@ http {{
 """
 _CURSOR = "try_files /pages/$arg_limit/$set/$token.json /pages/$arg_limit/$token.json =404;"
 _NUMBERED = "try_files /numbered/$arg_per_page/$set/$arg_page.json =404;"
+_PACKED = 'gzip_static always; gunzip on; gzip_disable "."; rewrite ^ /packed/$arg_limit/$set/$token.json break;'
 _WINDOW = "try_files /windows/$arg_limit/$set/$arg_updated_from/$token.json =404;"
 
 
@@ -86,6 +89,7 @@ class Vendor:
                 pages=self.pages.folder,
                 cursor=_CURSOR,
                 numbered=_NUMBERED,
+                packed=_PACKED,
                 window=_WINDOW,
             )
         )
@@ -102,7 +106,7 @@ class Vendor:
             self._process.stop()
 
     def url(self, way: str, count: int) -> str:
-        """Base URL of a set of `count` records; `way` is plain, gzip, ranges100, slow50, slow200 or logged."""
+        """Base URL of a set of `count` records; `way` is plain, gzip, packed, ranges100, slow50, slow200 or logged."""
         return f"http://127.0.0.1:{self._port}/{way}/{count}"
 
     def call_count(self) -> int:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,12 +145,14 @@ def product(
 
 
 def check_served(under_test: ProductUnderTest, url: str, job: int, count: int) -> None:
+    check_ids(ids_of_lines(_lines(under_test.served(url, job))), count, f"the served file of job {job}")
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
-    ids: list[int] = []
-    for chunk in under_test.served(url, job):
+    for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
-        ids += ids_of_lines(lines)
-    check_ids(ids, count, f"the served file of job {job}")
+        yield from lines
 
 
 def rounds(contenders: Sequence[Contender], lap: Lap, count: int, say: Callable[[str], None]) -> list[list[Run]]:

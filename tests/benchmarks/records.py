@@ -3,15 +3,16 @@
 pages/SIZE/pN.json           cursor pages: `results` and the token of the next page
 pages/SIZE/COUNT/pN.json     the last page of a set of COUNT records, without a next one
 numbered/SIZE/COUNT/N.json   page-number pages, with `total`
+packed/SIZE/COUNT/pN.json.gz   cursor pages of large sets, kept packed only: a fifth of the disk
 windows/SIZE/COUNT/DATE/pN.json   cursor pages of one window of a range of dates, by its first moment
 """
 
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
 FORMAT = "1"
@@ -50,16 +51,6 @@ def record(number: int) -> bytes:
     ).encode()
 
 
-@lru_cache(maxsize=32)
-def digest_of_ids(count: int) -> str:
-    """Sha256 of the ids 1..count, one a line: what every output is compared with."""
-    return digest(range(1, count + 1))
-
-
-def digest(ids: Iterable[int]) -> str:
-    return hashlib.sha256(b"".join(b"%d\n" % each for each in ids)).hexdigest()
-
-
 class Pages:
     """Makes pages below `folder` once, as they are asked for."""
 
@@ -74,6 +65,17 @@ class Pages:
         for number in range(1, last):
             _write(folder / f"p{number}.json", partial(_cursor_page, number, size, is_last=False), is_packed)
         _write(folder / str(count) / f"p{last}.json", partial(_cursor_page, last, size, is_last=True), is_packed)
+
+    def make_packed(self, count: int, size: int) -> None:
+        """Cursor pages of which only the gzip form is kept."""
+        if count % size:
+            raise ValueError(f"{count} records do not fill pages of {size}")
+        folder, last = self.folder / "packed" / str(size) / str(count), count // size
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(1, last + 1):
+            path = folder / f"p{number}.json.gz"
+            if not path.exists():
+                _place(path, _gzip(_cursor_page(number, size, is_last=number == last), level=1))
 
     def make_numbered(self, count: int, size: int) -> None:
         """Page-number pages, and the empty one behind the last."""
@@ -110,8 +112,8 @@ def _place(path: Path, content: bytes) -> None:
     unfinished.replace(path)
 
 
-def _gzip(plain: bytes) -> bytes:
-    packer = zlib.compressobj(6, wbits=31)
+def _gzip(plain: bytes, level: int = 6) -> bytes:
+    packer = zlib.compressobj(level, wbits=31)
     return packer.compress(plain) + packer.flush()
 
 

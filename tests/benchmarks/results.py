@@ -97,7 +97,7 @@ def _head(results: Results) -> list[str]:
         "Written by `make bench` (`python -m tests.benchmarks`); every raw figure is in `benchmarks.json`.",
         "",
         "The vendor is nginx over pages made beforehand, 18 fields and about 537 bytes a record, on loopback.",
-        "Contenders run one after the other in rounds, every output is checked (count, digest of the ids, order),",
+        "Contenders run one after the other in rounds, every output is checked (every id, in order, none more),",
         "ratios are taken within a round, then the median. CPU is of whole process trees with PostgreSQL and broker,",
         "start-up taken off. The limit loop is pycurl + `msgspec.Raw` + one file, not durable. Haulage is the whole",
         "product, from the submission over HTTP to COMPLETED with the file ready to serve. `load` is the load average",

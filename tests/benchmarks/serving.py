@@ -131,7 +131,7 @@ def _fields_job(under_test: ProductUnderTest, lap: Lap) -> float:
     fetch(under_test, lap.url, job)
     spent_s = sum(under_test.cpu_s().values()) - before
     lines = b"".join(under_test.served(lap.url, job)).splitlines()
-    check_ids(list(ids_of_lines(lines)), lap.count, "the chosen fields")
+    check_ids(ids_of_lines(lines), lap.count, "the chosen fields")
     if set(json.loads(lines[0])) != set(_FIELDS.split(",")):
         raise WrongOutputError(f"other fields than {_FIELDS} came: {lines[0][:300]!r}")
     return spent_s
@@ -172,7 +172,7 @@ def _web_cpu_s(under_test: ProductUnderTest) -> float:
 def _check(under_test: ProductUnderTest, url: str, jobs: dict[str, int], count: int) -> None:
     """All three carry the same records."""
     lines = b"".join(under_test.served(url, jobs["jsonl"]))
-    check_ids(list(ids_of_lines(lines.splitlines())), count, "the JSON Lines")
+    check_ids(ids_of_lines(lines.splitlines()), count, "the JSON Lines")
     array = msgspec.json.decode(b"".join(under_test.served(url, jobs["json"])), type=list[msgspec.Raw])
     if b"\n".join([*array, b""]) != lines:
         raise WrongOutputError("the JSON array holds other records than the JSON Lines")

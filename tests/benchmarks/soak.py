@@ -87,7 +87,7 @@ class _Work:
         packed = job % 2 == 0
         content = b"".join(self.under_test.served(self.url(count), job, packed=packed))
         lines = (gzip.decompress(content) if packed else content).splitlines()
-        check_ids(list(ids_of_lines(lines)), count, f"the served file of job {job}")
+        check_ids(ids_of_lines(lines), count, f"the served file of job {job}")
 
     def ask(self) -> None:
         """As their owners do while they wait."""
