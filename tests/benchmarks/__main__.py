@@ -26,6 +26,7 @@ from tests.benchmarks.nginx import Vendor
 
 CASES: dict[str, Callable[[Bench], None]] = {
     "speed": speed.run,
+    "numbered": speed.run_numbered,
     "durability": durability.run,
     "serving": serving.run,
     "overlap": overlap.run,

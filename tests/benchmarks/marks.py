@@ -59,6 +59,7 @@ class Judged:
 MARKS: tuple[Mark, ...] = (
     Mark("0", "vendor.rate", "vendor's own rate, x limit loop", "higher", 3),
     Mark("1", "page200.rate", "200 a page: records/s, x limit loop", "higher", 0.7, 1.0),
+    Mark("1", "numbered200.rate", "the same, numbered pages with a total", "higher", 0.7, 1.0),
     Mark("1", "peers.dlt_rest", "records/s, x dlt", "higher", 15, 25),
     Mark("1", "peers.airbyte_cdk", "records/s, x airbyte-cdk", "higher", 20, 35),
     Mark("1", "peers.celery_pages", "records/s, x one Celery task a page", "higher", 8, 15),

@@ -29,6 +29,20 @@ def run(bench: Bench) -> None:
         peers(bench, under_test)
 
 
+def run_numbered(bench: Bench) -> None:
+    """Row 1 again: a page-number list with a total, without latency, calls ahead as they are by default.
+
+    The limit loop reads the same records by cursor.
+    """
+    lap = _lap(bench, "plain", 1_000_000, 200)
+    bench.vendor.pages.make_numbered(lap.count, lap.size)
+    with ProductUnderTest(bench.folder) as under_test:
+        contenders = [script(LIMIT, folder=bench.folder), product(under_test, objectName="records_page")]
+        done = _race(bench, lap, contenders, bench.rounds * _MORE)
+    measures = {"numbered200.rate": ratios(done, OURS, LIMIT, rate)}
+    _keep(bench, "numbered200", "Numbered, 200 a page, one job", done, measures)
+
+
 def page200(bench: Bench, under_test: ProductUnderTest) -> None:
     """Rows 0, 1 (limit), 2 and 8 (200 a page)."""
     lap = _lap(bench, "plain", 1_000_000, 200)
