@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,17 +17,20 @@ from app.services.selecting import condition_of
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def pushed_of(wanted: ObjectSpec, criteria: DownloadCriteria, engine: Engine) -> dict[str, Any] | None:
+def pushed_of(
+    wanted: ObjectSpec, criteria: DownloadCriteria, engine: Engine, *, asked: Collection[str] = ()
+) -> dict[str, Any] | None:
     """`params` for the vendor's call and, as OCNQL, what they say (`vendor`) and what only we apply (`here`).
 
     None where there is nothing to push. A query job's dates are pushed, those of the newer engine are not: there
-    records without a date are counted, and a vendor that filters does not show them (reference 8).
+    records without a date are counted, and a vendor that filters does not show them (reference 8). `asked`: names of
+    the ends of the range that the vendor is asked for in another way (`list.dates`), so that each is told once.
     """
     found = condition_of(criteria)
     parts = [] if found is None else [found]
     if engine == "V2":
         window = window_of(criteria.filter_date_field, criteria.date_from, criteria.date_to)
-        parts += _ends(wanted.list.where, window)
+        parts += _ends(wanted.list.where, None if window is None else _without(window, asked))
     if not parts:
         return None
     whole = parts[0] if len(parts) == 1 else And(tuple(parts))
@@ -35,6 +39,11 @@ def pushed_of(wanted: ObjectSpec, criteria: DownloadCriteria, engine: Engine) ->
         # The caller's own parameter wins, so that what it replaces would not be told.
         told = Pushed(rest_text=text_of(whole))
     return {"params": told.params, "vendor": told.pushed_text, "here": told.rest_text}
+
+
+def _without(window: Window, asked: Collection[str]) -> Window:
+    start_ns, end_ns = (None if "from" in asked else window.start_ns), (None if "to" in asked else window.end_ns)
+    return Window(window.field, start_ns, end_ns)
 
 
 def _ends(spec: WhereSpec | None, window: Window | None) -> list[Condition]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from app.callbacks.urls import Resolver, check_url
 from app.connectors.children import find_child, find_listed
+from app.connectors.model import ObjectSpec
 from app.connectors.objects import check_query, planned_page_size
 from app.db import connectors, idempotency, jobs, notices
 from app.db.connectors import Pin
@@ -100,8 +101,6 @@ def _insert(
     ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine, pin: Pin
 ) -> Submission:
     """All changes are in the last statement, so that it needs no transaction around it."""
-    instance_id = caller.instance_id
-    assert instance_id is not None
     connector = pinned_connector(conn, pin.revision_id, pin.digest)
     wanted = find_listed(connector, criteria.object_name)
     if not wanted.is_downloadable:
@@ -114,11 +113,21 @@ def _insert(
     check_query(wanted, criteria.query)
     if criteria.child is not None:
         find_child(connector, wanted, criteria.child.object_name, criteria.child.key_field)
-    new = NewJob(
+    new = _new_job(ctx, caller, wanted, criteria, engine, pin)
+    jobs.insert(conn, new, spans_of(wanted.list, criteria, most=ctx.settings.slices, now=ctx.now()))
+    return Submission(new.id, new.instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)
+
+
+def _new_job(
+    ctx: Context, caller: Caller, wanted: ObjectSpec, criteria: DownloadCriteria, engine: Engine, pin: Pin
+) -> NewJob:
+    assert caller.instance_id is not None
+    asked = asked_of_vendor(wanted.list, criteria)
+    return NewJob(
         id=scatter(ctx.settings.id_key, "job", pin.job_number),
         organisation_id=caller.organisation_id,
         user_id=caller.user_id,
-        instance_id=instance_id,
+        instance_id=caller.instance_id,
         connector_id=pin.connector_id,
         connector_revision_id=pin.revision_id,
         object_name=criteria.object_name,
@@ -129,12 +138,10 @@ def _insert(
         record_limit=criteria.limit,
         page_size=planned_page_size(wanted, criteria.page_size, default=ctx.settings.page_size),
         engine=engine,
-        pushed=pushed_of(wanted, criteria, engine),
-        asked_of_vendor=asked_of_vendor(wanted.list, criteria),
+        pushed=pushed_of(wanted, criteria, engine, asked=asked),
+        asked_of_vendor=asked,
         resume=wanted.list.page.resume.value,
     )
-    jobs.insert(conn, new, spans_of(wanted.list, criteria, most=ctx.settings.slices, now=ctx.now()))
-    return Submission(new.id, instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)
 
 
 def _notices(criteria: DownloadCriteria, page_size: int) -> Iterator[str]:
