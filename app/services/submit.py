@@ -20,7 +20,7 @@ from app.domain.jobs import JobStatus
 from app.domain.status_document import submission_document
 from app.errors import ConflictError, DatabaseUnavailableError, InvalidInputError, UnauthorizedError
 from app.services.context import Caller, Context
-from app.services.continuation import go_on, take_over
+from app.services.continuation import GoingOn, go_on, take_over
 from app.services.elements import pinned_connector
 from app.services.pushing import pushed_of
 from app.services.querying import with_date_field
@@ -92,13 +92,19 @@ def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCri
         if going_on.revision_id != pin.revision_id:
             revision = connectors.get_revision(conn, going_on.revision_id)
             pin = replace(pin, revision_id=revision.id, digest=revision.digest)
-        submission = _insert(ctx, conn, caller, going_on.criteria, engine, pin)
+        submission = _insert(ctx, conn, caller, going_on.criteria, engine, pin, going_on)
         take_over(conn, submission.job_id, going_on)
         return submission
 
 
 def _insert(
-    ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine, pin: Pin
+    ctx: Context,
+    conn: Connection,
+    caller: Caller,
+    criteria: DownloadCriteria,
+    engine: Engine,
+    pin: Pin,
+    going_on: GoingOn | None = None,
 ) -> Submission:
     """All changes are in the last statement, so that it needs no transaction around it."""
     connector = pinned_connector(conn, pin.revision_id, pin.digest)
@@ -114,6 +120,9 @@ def _insert(
     if criteria.child is not None:
         find_child(connector, wanted, criteria.child.object_name, criteria.child.key_field)
     new = _new_job(ctx, caller, wanted, criteria, engine, pin)
+    if going_on is not None and going_on.position is not None:
+        # A position is one in the list that was asked for, whichever engine asked.
+        new = replace(new, pushed=going_on.source.pushed)
     jobs.insert(conn, new, spans_of(wanted.list, criteria, most=ctx.settings.slices, now=ctx.now()))
     return Submission(new.id, new.instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.criteria import DownloadCriteria
 from app.domain.criteria import Engine as BulkEngine
-from app.domain.jobs import FileFormat
+from app.domain.jobs import FileFormat, StopReason
 from app.domain.status_document import evidence_line
 from app.services.querying import Asked, criteria_of
 from app.services.submit import submit_download
@@ -90,3 +90,22 @@ def test_each_end_is_asked_for_once_and_the_answer_is_the_same(
     evidence = evidence_line(job)
     assert evidence.count("the vendor was asked for") == (kind == "V2" and "where" in listed)
     assert ("asked of the vendor as well" in evidence) == ("dates" in listed)
+
+
+@pytest.mark.parametrize("listed", [DATES, WHERE, HALF, {}], ids=["dates", "where", "an end each", "nothing"])
+@pytest.mark.parametrize(("first", "second"), [("V2", "V3"), ("V3", "V2"), ("V2", "V2")])
+def test_a_position_is_gone_on_from_in_the_list_that_it_is_of(
+    engine: Engine, vendor: DatedVendor, first: BulkEngine, second: BulkEngine, listed: dict[str, Any]
+) -> None:
+    """Whichever call the source and the new job came by: page 3 of what lies in the range is no other list's."""
+    use(engine, listed)
+    job = engine.run(ask(engine, query(17) if first == "V2" else download(17), first))
+    seen = ids(engine, job.id)
+    kinds = told(vendor)
+    while job.has_more:
+        following = criteria_of(Asked(continue_from_job_id=job.id), FileFormat.JSONL)
+        job = engine.run(ask(engine, following, second))
+        seen += ids(engine, job.id)
+    assert job.stop_reason is StopReason.EXHAUSTED
+    assert seen == INSIDE
+    assert told(vendor) == kinds
