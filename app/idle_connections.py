@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
 
@@ -23,6 +22,10 @@ def was_closed(descriptor: int) -> bool:
         return False
     if events[0][1] & (_PEER_CLOSED | select.POLLHUP | select.POLLERR | select.POLLNVAL):
         return True  # the last of them: libcurl has closed it meanwhile, for another call of the same thread
-    with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as peer, contextlib.suppress(BlockingIOError):
-        return peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-    return False
+    try:
+        with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as peer:
+            return peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # libcurl has closed it, and the number is that of something else now
