@@ -40,6 +40,10 @@ _KINDS: Final[dict[int, Kind]] = {
 _NOTHING = Request("GET", "")
 
 
+_KEPT_BODY_BYTES = 1536 * 1024
+"""The buffer of a body that is no larger serves the next one too: new memory costs more than the copy out of it."""
+
+
 class Transfer:
     """Carries one request at a time, for one thread.
 
@@ -117,7 +121,8 @@ class Transfer:
         self._opened.clear()
         self._head_lines.clear()
         self._body.seek(0)
-        self._body.truncate()
+        if self._body.getbuffer().nbytes > _KEPT_BODY_BYTES:
+            self._body.truncate()
         if not self.is_over:
             self._kept_socket = -1
 
@@ -128,7 +133,7 @@ class Transfer:
         headers = Headers.of_lines(self._head_lines)
         if headers is None:  # libcurl takes a connection that ends inside the head for a whole answer
             raise TransportError("cut", f"{_place(self.request)}: the answer ended inside its head.")
-        received = self._body.getvalue()
+        received = bytes(self._body.getbuffer()[: self._body.tell()])
         try:
             body = decode_body([received], headers.get("content-encoding") or "", self._max_body_bytes)
         except BodyDamagedError as error:

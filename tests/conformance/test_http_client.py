@@ -386,13 +386,20 @@ def test_an_abandoned_call_leaves_nothing_behind(http: HttpClient) -> None:
             assert http.request(Request("GET", server.url + "/new")).body == b"/new"
 
 
-def test_an_answer_that_was_read_is_not_kept(http: HttpClient) -> None:
-    with HostileServer(once(b"x" * 100_000)) as server:
+@pytest.mark.parametrize(("size", "kept"), [(100_000, 100_000), (2_000_000, 0)])
+def test_the_memory_of_a_large_answer_is_not_kept(http: HttpClient, size: int, kept: int) -> None:
+    with HostileServer(once(b"x" * size)) as server:
         sent = http.start(Request("GET", server.url))
         assert sent._transfer is not None
         heads, body = sent._transfer._head_lines, sent._transfer._body  # the handle has hold of these
-        assert len(sent.result().body) == 100_000
-    assert (heads, body.getvalue()) == ([], b"")
+        assert len(sent.result().body) == size
+    assert (heads, len(body.getvalue())) == ([], kept)
+
+
+def test_a_shorter_answer_behind_a_longer_one_is_whole(http: HttpClient) -> None:
+    for text in (b"a long answer", b"short", b""):
+        with HostileServer(once(text)) as server:
+            assert http.request(Request("GET", server.url)).body == text
 
 
 def test_a_connection_that_was_only_begun_may_be_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
