@@ -22,7 +22,7 @@ each turn of the packer has its price."""
 _HANDED_BYTES = 512 * 1024
 """What goes to a packer beside the leg at once: each handing over costs both threads a turn at Python's lock."""
 
-_MAX_WAITING_BYTES = 3 * 1024 * 1024
+_MAX_WAITING_BYTES = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True)
