@@ -87,6 +87,11 @@ class FileStore(ObjectStore):
             os.lseek(descriptor, offset, os.SEEK_SET)
             return io.BufferedReader(file, _BUFFER_BYTES)
 
+    def size(self, key: str) -> int:
+        *folders, name = checked_key(key).split("/")
+        with self._folder(folders, key) as folder, self._translated(key):
+            return os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+
     def delete(self, key: str) -> None:
         *folders, name = checked_key(key).split("/")
         with suppress(ObjectMissingError), self._folder(folders, key) as folder, self._translated(key):

@@ -52,6 +52,10 @@ class ObjectStore(ABC):
         """Read from `offset` to the end. The caller closes it."""
 
     @abstractmethod
+    def size(self, key: str) -> int:
+        """Bytes of the object."""
+
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Delete one object; a missing one is fine."""
 
@@ -66,8 +70,8 @@ class ObjectStore(ABC):
     def unfinished(self, prefix: str) -> dict[str, str]:  # noqa: ARG002
         """What writers have half written below a folder, living or dead: a name for `discard` -> the key it is for.
 
-        Empty for stores that show nothing of it (S3 keeps parts of large uploads: set a lifecycle rule that aborts
-        them).
+        Empty for stores that show nothing of it. (A bucket whose user may not list multipart uploads needs a lifecycle
+        rule that aborts them.)
         """
         return {}
 

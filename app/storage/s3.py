@@ -51,7 +51,8 @@ _BUFFER_BYTES = 256 * 1024
 _REOPENINGS = 2
 _OPTIONS = {"endpoint_url", "region", "access_key_id", "secret_access_key", "session_token"}
 _SECRET_OPTIONS = {"access_key_id", "secret_access_key", "session_token"}
-_MISSING = {"NoSuchKey", "404", "NotFound"}
+_UPLOAD = "?uploadId="  # no key has a question mark in it that we write
+_MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "EntityTooLarge", "InsufficientCapacity", "507"}
 _REFUSED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
 _PASSING = {
@@ -158,6 +159,11 @@ class S3Store(ObjectStore):
                     raise
                 return io.BytesIO()
 
+    def size(self, key: str) -> int:
+        with self._translated(key):
+            size: int = self._s3().head_object(Bucket=self.place.bucket, Key=self._name(key))["ContentLength"]
+            return size
+
     def delete(self, key: str) -> None:
         with contextlib.suppress(ObjectMissingError), self._translated(key):
             self._s3().delete_object(Bucket=self.place.bucket, Key=self._name(key))
@@ -185,6 +191,25 @@ class S3Store(ObjectStore):
             for page in pages:
                 for entry in page.get("Contents", ()):
                     yield entry["Key"].removeprefix(self.place.prefix)
+
+    def unfinished(self, prefix: str) -> dict[str, str]:
+        start = self.place.prefix + checked_prefix(folder_prefix(prefix))
+        found: dict[str, str] = {}
+        try:
+            with self._translated(prefix):
+                pages = self._s3().get_paginator("list_multipart_uploads")
+                for page in pages.paginate(Bucket=self.place.bucket, Prefix=start):
+                    for entry in page.get("Uploads", ()):
+                        key = entry["Key"].removeprefix(self.place.prefix)
+                        found[f"{key}{_UPLOAD}{entry['UploadId']}"] = key
+        except StorageError:
+            return {}  # not every store knows this call, nor may every user make it: a lifecycle rule does it then
+        return found
+
+    def discard(self, name: str) -> None:
+        key, _, upload = name.partition(_UPLOAD)
+        with contextlib.suppress(ObjectMissingError), self._translated(key):
+            self._s3().abort_multipart_upload(Bucket=self.place.bucket, Key=self._name(key), UploadId=upload)
 
     def free_bytes(self) -> int | None:
         return None

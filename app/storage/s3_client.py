@@ -20,9 +20,11 @@ from botocore.config import Config
 _CALLS = {
     "PutObject",
     "GetObject",
+    "HeadObject",
     "DeleteObject",
     "DeleteObjects",
     "ListObjectsV2",
+    "ListMultipartUploads",
     # smart-open's
     "CreateMultipartUpload",
     "UploadPart",

@@ -102,6 +102,15 @@ def test_missing_object_is_reported_as_missing(store: ObjectStore) -> None:
     for call in (lambda: store.open("a/c"), lambda: store.read("a/c", 0, 1), lambda: store.read("z/c", 0, 1)):
         with pytest.raises(ObjectMissingError, match="/c"):
             call()
+    for key in ("a/c", "z/c"):
+        with pytest.raises(ObjectMissingError, match="/c"):
+            store.size(key)
+
+
+@pytest.mark.parametrize("content_bytes", [0, 1, 300_000])
+def test_size_is_the_bytes_of_the_object(store: ObjectStore, content_bytes: int) -> None:
+    store.put("a/b", [bytes(content_bytes)])
+    assert store.size("a/b") == content_bytes
 
 
 def test_deleting_twice_is_fine(store: ObjectStore) -> None:
@@ -237,3 +246,32 @@ def test_endpoint_that_does_not_answer_is_a_passing_fault_that_is_named() -> Non
         with pytest.raises(StorageUnavailableError, match=r"no answer from http://127\.0\.0\.1:1") as caught:
             call()
         assert OPTIONS["secret_access_key"] not in str(caught.value).split()
+
+
+def test_parts_that_a_killed_writer_left_in_a_bucket_are_told_and_can_be_discarded(
+    s3_endpoint: str, bucket: str
+) -> None:
+    store = ObjectStore.from_url(f"s3://{bucket}/some?endpoint_url={s3_endpoint}", OPTIONS)
+    client = admin(s3_endpoint)
+    for key in ("some/uploads/1/input", "some/uploads/1/input", "some/uploads/12/input", "uploads/1/input"):
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+
+    found = store.unfinished("uploads/1/")
+    assert list(found.values()) == ["uploads/1/input"] * 2
+    for name in found:
+        store.discard(name)
+        store.discard(name)
+
+    left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert {each["Key"] for each in left} == {"some/uploads/12/input", "uploads/1/input"}
+    assert store.unfinished("uploads/1/") == {}
+
+
+def test_a_user_who_may_not_list_parts_is_none_the_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ObjectStore.from_url("s3://bucket/some?endpoint_url=http://127.0.0.1:9", OPTIONS)
+
+    def refuse(*_: object) -> None:
+        raise StorageError("refused (AccessDenied)")
+
+    monkeypatch.setattr(store, "_s3", refuse)
+    assert store.unfinished("uploads/1/") == {}

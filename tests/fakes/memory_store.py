@@ -26,6 +26,11 @@ class MemoryStore(ObjectStore):
             raise ObjectMissingError(f"object {key} is missing")
         return _Counted(self, self.objects[key][offset:])
 
+    def size(self, key: str) -> int:
+        if key not in self.objects:
+            raise ObjectMissingError(f"object {key} is missing")
+        return len(self.objects[key])
+
     def delete(self, key: str) -> None:
         self.objects.pop(key, None)
 

@@ -113,6 +113,9 @@ class SteppedStore(ObjectStore):
     def open(self, key: str, offset: int = 0) -> BinaryIO:
         return self.inner.open(key, offset)
 
+    def size(self, key: str) -> int:
+        return self.inner.size(key)
+
     def delete_prefix(self, prefix: str) -> None:
         self.inner.delete_prefix(prefix)
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -131,3 +132,40 @@ def test_every_call_ends_in_bounded_time() -> None:
     assert config.connect_timeout <= 5
     assert config.read_timeout <= 30
     assert config.retries["total_max_attempts"] <= 3
+
+
+class Swallowing:
+    """A client that takes the parts of an object and keeps only their sizes."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.is_complete = False
+
+    def create_multipart_upload(self, **_: Any) -> Any:
+        return {"UploadId": "any"}
+
+    def upload_part(self, **options: Any) -> Any:
+        self.sizes.append(len(options["Body"].getbuffer()))
+        return {"ETag": "any"}
+
+    def complete_multipart_upload(self, **_: Any) -> Any:
+        self.is_complete = True
+        return {}
+
+
+def test_a_large_object_goes_up_without_being_held() -> None:
+    """Two parts at most, whatever its size."""
+    store, _ = store_with()
+    client = store._client = Swallowing()
+    piece = b"x" * 1_000_000
+    store.put("warm", [piece] * 20)  # what is loaded with the first large object
+    client.sizes.clear()
+    tracemalloc.start()
+    try:
+        store.put("large", (piece for _ in range(300)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert client.is_complete
+    assert sum(client.sizes) == 300_000_000
+    assert peak < 50_000_000
