@@ -43,6 +43,12 @@ def find_child(connector: Connector, parent: ObjectSpec, name: str, field: str) 
 def find_listed(connector: Connector, name: str) -> ObjectSpec:
     """As `find_object`, for what can be downloaded by itself. Raises InvalidInputError."""
     found = find_object(connector, name)
+    if not found.is_listed:
+        listed_ones = ", ".join(sorted(each.name for each in connector.objects if each.is_listed)) or "none"
+        raise InvalidInputError(
+            f"{name!r} can only be written: its connector has no `list` for it; accepted: {listed_ones}.",
+            field="objectName",
+        )
     if found.list.parent:
         raise InvalidInputError(
             f"{name!r} are listed below each of {found.list.parent!r} only; accepted: objectName "

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from app.connectors.faults import PageFault
-from app.connectors.model import Action, Connector, ErrorClass, ErrorRule
+from app.connectors.model import Action, Connector, ErrorClass
 from app.connectors.pointers import Missing, find_value
 from app.connectors.waits import stated_wait_s
 from app.http_client import Headers, Kind, TransportError
@@ -34,6 +35,23 @@ class Verdict:
     retry_after_s: float | None = None
     otherwise: Action = Action.FAIL
     floor_fraction: int | None = None
+
+
+class Condition(Protocol):
+    """What is needed of a rule about answers."""
+
+    @property
+    def statuses(self) -> tuple[str, ...]: ...
+    @property
+    def network(self) -> tuple[str, ...]: ...
+    @property
+    def body(self) -> str: ...
+    @property
+    def header(self) -> str: ...
+    @property
+    def pointer(self) -> str | None: ...
+    @property
+    def equals(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +113,7 @@ def classify_response(connector: Connector, status: int, headers: Headers, body:
     """The verdict on a whole answer: the connector's first matching rule, else the built-in table."""
     if status in _OK and not connector.errors:
         return _FINE
-    rule = next((each for each in connector.errors if _matches(each, status, headers, body)), None)
+    rule = next((each for each in connector.errors if matches(each, status, headers, body)), None)
     if rule is None and status in _OK:
         return _FINE
     builtin = _entry(status)
@@ -142,7 +160,8 @@ def _entry(status: int) -> _Entry:
     return _OTHER_4XX if status < 500 else _OTHER_5XX  # noqa: PLR2004 - where HTTP's server errors begin
 
 
-def _matches(rule: ErrorRule, status: int, headers: Headers, body: bytes) -> bool:
+def matches(rule: Condition, status: int, headers: Headers, body: bytes) -> bool:
+    """Whether the answer fulfils all conditions of the rule."""
     if rule.network or (rule.statuses and not {str(status), f"{status // 100}xx"} & set(rule.statuses)):
         return False
     if not rule.statuses and status in _OK:

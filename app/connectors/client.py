@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
@@ -44,18 +42,14 @@ from app.connectors.paginators import (
     wanted_size,
 )
 from app.connectors.pointers import split_pointer
+from app.connectors.redaction import Redactor
 from app.connectors.spec import render_base_url
 from app.connectors.tombstones import is_deleted
 from app.domain.selection import Record
 from app.errors import ConfigError
 from app.http_client import Beat, Request, Response, TransportError
 
-DETAIL_CHARS = 200
-_QUOTABLE_BYTES = 64 * 1024
-"""Where secrets are looked for before anything is cut off: half a secret would not be found."""
-_QUOTED_CHARS = 4000
 _PAST_END = frozenset({400, 404, 410, 416, 422})
-_MARKUP = re.compile(r"<(script|style)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _percent_encoded = partial(quote, safe="")
 _PLAIN_IN_QUERY = re.compile(r"[A-Za-z0-9_.\-~$:,@/]*")
 
@@ -129,7 +123,7 @@ class VendorClient:
         self._base_url = render_base_url(connector, config)
         self._origins = (origin_of(self._base_url), *connector.origins)
         self._reader = page_reader(self._object.list)
-        self._secret_forms = _forms_of(*secrets.values(), auth.encoded_secret(connector.auth, secrets, config))
+        self._redactor = Redactor(connector, config, secrets)
         declared = self._object.list
         own = self._rendered(connector.headers) | self._rendered(declared.headers)
         self._headers = {"Accept": "application/json"} | own
@@ -243,7 +237,7 @@ class VendorClient:
             url = asked.url
         else:
             params = (self._params | dict(query) if asked.repeat_params else {}) | dict(asked.params)
-            encoded = "&".join([f"{_in_query(name)}={_in_query(value)}" for name, value in params.items()])
+            encoded = "&".join([f"{in_query(name)}={in_query(value)}" for name, value in params.items()])
             url = f"{self._list_url}?{encoded}" if encoded else self._list_url
         headers = self._headers | dict(asked.headers) if asked.headers else self._headers
         return Request("GET", url, tuple(headers.items()), None, self._object.list.read_timeout_s)
@@ -274,7 +268,7 @@ class VendorClient:
         except ConfigError as error:
             return Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, "")
         except TransportError as error:
-            return Failed(classify_transport(self._connector, error), None, self._redacted(str(error)))
+            return Failed(classify_transport(self._connector, error), None, self._redactor.cut(str(error)))
         verdict = classify_response(
             self._connector, response.status, response.headers, response.body, datetime.now(UTC)
         )
@@ -285,11 +279,11 @@ class VendorClient:
 
     def _judged(self, verdict: Verdict, response: Response, url: str, cursor: Any, size: int) -> FetchResult:
         if verdict.action is Action.OK and response.status != NO_CONTENT:
-            return self._got(self._reader.read(response.body, self._hidden), response, url, cursor, size)
+            return self._got(self._reader.read(response.body, self._redactor.hidden), response, url, cursor, size)
         is_past_end = verdict.action is Action.FAIL and self._is_past_end(response.status, cursor)
         if verdict.action in {Action.EMPTY, Action.STOP} or is_past_end:
             return self._got(EMPTY_PAGE, response, url, cursor, size, is_end=verdict.action is not Action.EMPTY)
-        return Failed(verdict, response.status, self._excerpt(response))
+        return Failed(verdict, response.status, self._redactor.excerpt(response.body))
 
     def _got(
         self, page: Page, response: Response, url: str, cursor: Any, size: int, *, is_end: bool = False
@@ -332,24 +326,9 @@ class VendorClient:
         is_behind_records = bool(cursor) and cursor.get("seen", 0) > 0
         return self._object.list.page.past_end == "error" and is_behind_records and status in _PAST_END
 
-    def _excerpt(self, response: Response) -> str:
-        """What the vendor said, readable whatever it is: markup and control characters gone."""
-        whole = self._hidden(response.body[:_QUOTABLE_BYTES].decode("utf-8", "replace"))
-        text = _MARKUP.sub(" ", whole[:_QUOTED_CHARS])
-        readable = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-        return self._redacted(readable)
-
     def _without_secrets(self, verdict: Verdict) -> Verdict:
         """A fault's message may quote the beginning of an answer that echoes what was sent."""
-        return replace(verdict, message=self._hidden(verdict.message))
-
-    def _redacted(self, text: str) -> str:
-        return self._hidden(text)[:DETAIL_CHARS]
-
-    def _hidden(self, text: str) -> str:
-        for form in self._secret_forms:
-            text = text.replace(form, "***")
-        return text
+        return replace(verdict, message=self._redactor.hidden(verdict.message))
 
 
 class Call:
@@ -377,11 +356,6 @@ class Call:
             self._sent.abandon()
 
 
-def _forms_of(*secrets: str | None) -> list[str]:
-    """How vendors spell secrets when they echo them: as sent, percent-encoded, in JSON, in HTML; the longest first."""
-    spellings = (str, _percent_encoded, lambda text: json.dumps(text)[1:-1], html.escape)
-    return sorted({spell(secret) for secret in secrets if secret for spell in spellings}, key=len, reverse=True)
-
-
-def _in_query(text: str) -> str:
+def in_query(text: str) -> str:
+    """Name or value of a query parameter, encoded where it has to be."""
     return text if _PLAIN_IN_QUERY.fullmatch(text) else quote(text, safe="$:,@/")

@@ -142,6 +142,14 @@ def size_field(**extra: Any) -> Integer:
     return Integer(strict=True, validate=check, **extra)
 
 
+def path_errors(original: Mapping[str, Any]) -> dict[str, list[str]]:
+    """What is wrong with the `path` of a call, as messages of marshmallow."""
+    path = str(original["path"])
+    if path.startswith("/") and not any(char in path for char in "?#"):
+        return {}
+    return {"path": ["is no path; accepted: begins with '/', holds no '?' or '#' (use `params`)"]}
+
+
 def template_map() -> Dict:
     """Name -> text with placeholders."""
     return Dict(keys=Text(required=True), values=TemplateText(required=True), load_default=dict)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from app.connectors.templates import Template
+from app.connectors.write_model import NO_WRITES, CsrfSpec, ObjectWrites
 
 Params = tuple[tuple[str, Template], ...]
 
@@ -76,6 +77,7 @@ class ErrorClass(StrEnum):
     PERMISSION = "permission"
     NOT_FOUND = "not_found"
     DATA = "data"
+    DUPLICATE = "duplicate"
     CONFIG = "config"
     VENDOR = "vendor"
 
@@ -247,6 +249,10 @@ class ListSpec:
         return dict(self.dates).get(field)
 
 
+NO_LIST = ListSpec(_EMPTY, "", PageSpec(PageKind.NONE))
+"""Of an object that can only be written."""
+
+
 @dataclass(frozen=True)
 class RateWindow:
     """At most `calls` calls in any `per_s` seconds, wherever they begin."""
@@ -299,6 +305,12 @@ class ObjectSpec:
     is_downloadable: bool = True
     get: ListSpec | None = None
     """How to read one record by its key: a list of one."""
+    writes: ObjectWrites = NO_WRITES
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether its records can be read at all."""
+        return self.list is not NO_LIST
 
 
 @dataclass(frozen=True)
@@ -367,6 +379,7 @@ class Connector:
     wait: WaitSpec = WaitSpec()
     limits: LimitSpec = LimitSpec()
     errors: tuple[ErrorRule, ...] = ()
+    csrf: CsrfSpec | None = None
     docs: str = ""
     document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, post_load, validates_schema
-from marshmallow.fields import Boolean, Dict, Field, Integer, List, Nested, Raw
+from marshmallow.fields import Boolean, Dict, Integer, List, Nested
 from marshmallow.validate import Length, Regexp
 
 from app.connectors.date_schema import DateSchema, doubled_params
+from app.connectors.error_schema import ErrorRuleSchema
 from app.connectors.fields import (
     Duration,
     HeaderName,
@@ -24,17 +25,15 @@ from app.connectors.fields import (
     header_map,
     one_of,
     pairs,
-    spelled,
+    path_errors,
     template_map,
     text_list,
 )
 from app.connectors.limit_schema import LimitsSchema, ObjectLimitsSchema
 from app.connectors.model import (
-    Action,
+    NO_LIST,
     AuthKind,
     AuthSpec,
-    ErrorClass,
-    ErrorRule,
     LimitSpec,
     ListSpec,
     ObjectSpec,
@@ -47,6 +46,7 @@ from app.connectors.page_schema import PageSchema, limiting_params
 from app.connectors.record_schema import DeletedSchema, SelectSchema
 from app.connectors.templates import parse_template
 from app.connectors.where_schema import WhereSchema, where_conflicts
+from app.connectors.write_schema import WRITING_KEYS, CsrfSchema, WritesSchema, object_writes
 
 _LATER_AUTH = (
     "headers", "oauth2_code", "oauth2_client", "oauth2_password", "token_exchange", "jwt", "hmac", "sigv4",
@@ -84,7 +84,7 @@ class ListSchema(StrictSchema):
 
     @validates_schema(pass_original=True)
     def _check(self, data: dict[str, Any], original: Mapping[str, Any], **_: Any) -> None:
-        errors = _path_errors(original)
+        errors = path_errors(original)
         if "total" in data and "total_header" in data:
             errors["total_header"] = ["is not accepted beside `total`"]
         errors |= _pointer_conflicts(data)
@@ -128,7 +128,7 @@ class GetSchema(StrictSchema):
 
     @validates_schema(pass_original=True)
     def _check(self, _data: Any, original: Mapping[str, Any], **_: Any) -> None:
-        if errors := _path_errors(original):
+        if errors := path_errors(original):
             raise ValidationError(errors)
 
     @post_load
@@ -138,24 +138,21 @@ class GetSchema(StrictSchema):
         return {"records": data.pop("record"), **data, "page": PageSpec(PageKind.NONE), "is_single": True}
 
 
-def _path_errors(original: Mapping[str, Any]) -> dict[str, list[str]]:
-    if str(original["path"]).startswith("/") and not any(char in str(original["path"]) for char in "?#"):
-        return {}
-    return {"path": ["is no path; accepted: begins with '/', holds no '?' or '#' (use `params`)"]}
-
-
-class ObjectSchema(StrictSchema):
-    """One kind of record."""
-
-    later: ClassVar[frozenset[str]] = frozenset({"create", "update", "upsert", "delete", "batch", "fields"})
+class ObjectSchema(WritesSchema):
+    """One kind of record: how it is read, and how it is written."""
 
     id = Pointer()
     label = Text()
     limits = Nested(ObjectLimitsSchema)
     dates = Nested(DatesSchema)
     download = Boolean(load_default=True)
-    list = Nested(ListSchema, required=True)
+    list = Nested(ListSchema)
     get = Nested(GetSchema)
+
+    @validates_schema
+    def _check_use(self, data: dict[str, Any], **_: Any) -> None:
+        if "list" not in data and not self.is_writable(data):
+            raise ValidationError({"list": [f"is required, unless there is one of {', '.join(WRITING_KEYS)}"]})
 
 
 class SettingSchema(StrictSchema):
@@ -237,58 +234,6 @@ class WaitSchema(StrictSchema):
         return WaitSpec(tuple(data["headers"]), data["reset"], data["reset_is"])
 
 
-class WhenSchema(StrictSchema):
-    """The conditions of an error rule; all that are given must hold."""
-
-    later: ClassVar[frozenset[str]] = frozenset({"matches"})
-
-    status: Field[Any] = Raw()
-    network = Text(validate=one_of("dns", "connect", "tls", "timeout", "cut", "decode", "too_large"))
-    body = Text(validate=Length(min=1))
-    header = HeaderName()
-    pointer = Pointer()
-    equals = Text()
-
-    @validates_schema
-    def _check(self, data: dict[str, Any], **_: Any) -> None:
-        if not data:
-            raise ValidationError("needs a condition; accepted: status, network, body, header, pointer, equals")
-        if "equals" in data and not data.keys() & {"header", "pointer"}:
-            raise ValidationError({"equals": ["needs `header` or `pointer` beside it"]})
-        if any(not _is_status(each) for each in _statuses(data)):
-            raise ValidationError({"status": ["is no status; accepted: 400 to 599, 4xx, 5xx, 200, or a list of these"]})
-
-
-class ErrorRuleSchema(StrictSchema):
-    """One entry of `errors`."""
-
-    when = Nested(WhenSchema, required=True)
-    do = Text(
-        required=True,
-        validate=one_of(
-            *(each for each in Action if each not in {Action.OK, Action.RESTART_CURSOR}),
-            later=("skip_record", "restart_cursor"),
-        ),
-    )
-    error_class = Text(data_key="class", load_default="vendor", validate=one_of(*ErrorClass, later=("duplicate",)))
-    message = Text(load_default="")
-
-    @post_load
-    def _build(self, data: dict[str, Any], **_: Any) -> ErrorRule:
-        when = data["when"]
-        return ErrorRule(
-            action=Action(data["do"]),
-            error_class=ErrorClass(data["error_class"]),
-            statuses=tuple(_statuses(when)),
-            network=(when["network"],) if "network" in when else (),
-            body=when.get("body", ""),
-            header=when.get("header", ""),
-            pointer=when.get("pointer"),
-            equals=when.get("equals"),
-            message=data["message"],
-        )
-
-
 class DefaultsSchema(StrictSchema):
     """What every object's requests share."""
 
@@ -308,6 +253,7 @@ class ConnectorSchema(StrictSchema):
     key = Text(required=True, validate=Regexp(r"^[a-z0-9][a-z0-9_-]{0,63}$", error="accepted: 1 to 64 of a-z 0-9 _ -"))
     name = Text()
     hub = Text(load_default="general", validate=Regexp(r"^[a-z0-9_-]{1,64}$", error="accepted: 1 to 64 of a-z 0-9 _ -"))
+    csrf = Nested(CsrfSchema)
     docs = Text(load_default="")
     verified = Dict(keys=Text(), values=Text())
     base_url = TemplateText(required=True)
@@ -339,7 +285,7 @@ def object_specs(objects: Mapping[str, Any], default_timeout_s: float | None) ->
     return tuple(
         ObjectSpec(
             name,
-            ListSpec(**{**defaults, **data["list"]}),
+            ListSpec(**{**defaults, **data["list"]}) if "list" in data else NO_LIST,
             data.get("id"),
             data.get("label", ""),
             data.get("limits", ()),
@@ -347,6 +293,7 @@ def object_specs(objects: Mapping[str, Any], default_timeout_s: float | None) ->
             created_field=data.get("dates", {}).get("created", ""),
             is_downloadable=data["download"],
             get=ListSpec(**{**defaults, **data["get"]}) if "get" in data else None,
+            writes=object_writes(data, defaults),
         )
         for name, data in objects.items()
     )
@@ -375,15 +322,6 @@ def _pointer_conflicts(data: Mapping[str, Any]) -> dict[str, list[str]]:
         for name, pointer in inside.items()
         if pointer is not None and (pointer == records or (records and pointer.startswith(f"{records}/")))
     }
-
-
-def _statuses(when: Mapping[str, Any]) -> list[str]:
-    given = when.get("status", [])
-    return [str(spelled(each)).lower() for each in (given if isinstance(given, list) else [given])]
-
-
-def _is_status(text: str) -> bool:
-    return text in {"4xx", "5xx"} or (text.isdigit() and 200 <= int(text) <= 599)  # noqa: PLR2004 - HTTP's range
 
 
 SCHEMA: Schema = ConnectorSchema()

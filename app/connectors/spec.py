@@ -20,8 +20,9 @@ from app.connectors.date_schema import doubled_params
 from app.connectors.fields import pairs
 from app.connectors.model import ANY_OBJECT, Connector, ListSpec, Params, SettingField
 from app.connectors.schema import SCHEMA, object_specs, setting_fields
-from app.connectors.templates import ID, IN_CONTEXT, OBJECT, PARENT_ID, SCOPES, Placeholder, Template
+from app.connectors.templates import ID, IDENTIFIER, IN_CONTEXT, OBJECT, PARENT_ID, SCOPES, Placeholder, Template
 from app.connectors.where_schema import MERGE, where_conflicts
+from app.connectors.write_model import BatchSpec, CsrfSpec, LookUpSpec, ObjectWrites, WriteSpec
 from app.errors import InvalidInputError
 
 _SHOWN_CHARS = 80
@@ -166,6 +167,7 @@ def _build(data: dict[str, Any], document: Mapping[str, Any]) -> Connector:
         wait=data["wait"],
         limits=data["limits"],
         errors=tuple(data["errors_"]),
+        csrf=CsrfSpec(**data["csrf"]) if "csrf" in data else None,
         docs=data["docs"],
         document=copy.deepcopy(dict(document)),
     )
@@ -209,14 +211,15 @@ def _doubled(connector: Connector) -> Iterator[Problem]:
 
 _KNOWN_IN = {
     OBJECT: f"inside the object {ANY_OBJECT!r}",
-    ID: "in path and params of `get`",
+    ID: "in path and params of `get`, of an operation that writes one record, and of `look_up`",
     PARENT_ID: "in path and params of a `list` with `parent`",
+    IDENTIFIER: "in an operation that writes, and in `look_up`",
 }
 
 
 def _child_problems(connector: Connector) -> Iterator[Problem]:
     """A list below a parent must be asked for by it, and so must a single record by its key."""
-    lists = {each.name: each.list for each in connector.objects}
+    lists = {each.name: each.list for each in connector.objects if each.is_listed}
     for each in connector.objects:
         at, parent = f"/objects/{_escaped(each.name)}", each.list.parent
         if parent and (parent == each.name or parent not in lists or lists[parent].parent):
@@ -250,6 +253,9 @@ def _templates(connector: Connector) -> Iterator[tuple[str, Template, frozenset[
         yield from _of_list(f"/objects/{each.name}/list", each.list, below, named)
         if each.get is not None:
             yield from _of_list(f"/objects/{each.name}/get", each.get, named | {ID}, named)
+        yield from _of_writes(f"/objects/{_escaped(each.name)}", each.writes, named | {IDENTIFIER})
+    if connector.csrf is not None:
+        yield from _of_call("/csrf", connector.csrf, none)
 
 
 def _of_list(
@@ -258,6 +264,23 @@ def _of_list(
     yield f"{at}/path", spec.path, asked
     yield from _of_params(f"{at}/params", spec.params, asked)
     yield from _of_params(f"{at}/headers", spec.headers, sent)
+
+
+def _of_writes(at: str, writes: ObjectWrites, named: frozenset[str]) -> Iterator[tuple[str, Template, frozenset[str]]]:
+    for action, operation in writes.operations:
+        yield from _of_call(f"{at}/{action}", operation, named | {ID})
+    for action, batch in writes.batches:
+        yield from _of_call(f"{at}/batch/{action}", batch, named)
+    if writes.look_up is not None:
+        yield from _of_call(f"{at}/look_up", writes.look_up, named | {ID})
+
+
+def _of_call(
+    at: str, call: WriteSpec | BatchSpec | LookUpSpec | CsrfSpec, named: frozenset[str]
+) -> Iterator[tuple[str, Template, frozenset[str]]]:
+    yield f"{at}/path", call.path, named
+    yield from _of_params(f"{at}/params", call.params, named)
+    yield from _of_params(f"{at}/headers", call.headers, named)
 
 
 def _of_params(at: str, params: Params, context: frozenset[str]) -> Iterator[tuple[str, Template, frozenset[str]]]:

@@ -1,4 +1,4 @@
-"""Placeholders in connector documents: `{config.x}`, `{secret.x|b64}`, `{object}`, `{id}`, `{parent.id}`.
+"""Placeholders in connector documents: `{config.x}`, `{secret.x|b64}`, `{object}`, `{id}`, `{identifier}` and such.
 
 There is no expression language: nothing to escape from, and everything is checked when a connector is saved.
 `{{` and `}}` stand for the braces themselves.
@@ -19,7 +19,8 @@ SCOPES = ("config", "secret")
 OBJECT = "object"
 ID = "id"
 PARENT_ID = "parent.id"
-IN_CONTEXT = frozenset({OBJECT, ID, PARENT_ID})
+IDENTIFIER = "identifier"
+IN_CONTEXT = frozenset({OBJECT, ID, PARENT_ID, IDENTIFIER})
 """Known in some places only: see app.connectors.spec."""
 
 
@@ -48,7 +49,7 @@ class TemplateError(ValueError):
 
 @dataclass(frozen=True)
 class Placeholder:
-    """One value to put in. `scope` is `config`, `secret`, `parent`, or empty for `{object}` and `{id}`."""
+    """One value to put in. `scope` is `config`, `secret`, `parent`, or empty for `{object}`, `{id}` and such."""
 
     scope: str
     name: str
@@ -117,7 +118,7 @@ def _part(match: re.Match[str]) -> str | Placeholder:
     dotted, *filters = (piece.strip() for piece in match[1].split("|"))
     name = _NAME.fullmatch(dotted)
     if name is None or (name["scope"] not in SCOPES and dotted not in IN_CONTEXT):
-        accepted = "{config.NAME}, {secret.NAME}, {object}, {id}, {parent.id}"
+        accepted = "{config.NAME}, {secret.NAME}, {object}, {id}, {parent.id}, {identifier}"
         raise TemplateError(f"unknown placeholder {token!r}; accepted: {accepted}")
     for each in filters:
         if each not in FILTERS:

@@ -24,8 +24,8 @@ The whole vocabulary (settings, habits, limits, faults) stands in tables that ch
 
 Modules: records (what), selection (which, in what order), dates (of which range), odata_filter ($filter), kinds (page
 kinds), habits (how it always behaves), limits (rates), faults (when it fails), troubles (how it fails), auth, accounts
-(state, counters, log), settings, vocabulary (checks), pages (JSON, gzip), wire (HTTP/1.1), vendor, control, guide,
-server.
+(state, counters, log), people (what was written), writes (the write side), settings, vocabulary (checks), pages (JSON,
+gzip), wire (HTTP/1.1), vendor, control, guide, server.
 """
 
 from app.sandbox.accounts import Account, LogEntry

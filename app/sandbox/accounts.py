@@ -11,10 +11,12 @@ from typing import Any, Final
 from app.sandbox.faults import Rule, Script
 from app.sandbox.gate import Gate
 from app.sandbox.limits import Limit, Meters
+from app.sandbox.people import People
 from app.sandbox.records import expected_record
 from app.sandbox.selection import select
 from app.sandbox.settings import Plain, Settings, read_settings
 from app.sandbox.wire import Request
+from app.sandbox.writes import CsrfTokens
 
 LOG_LINES: Final = 10_000  # an account's log is a ring of so many lines; counters never roll
 ACCOUNTS_MAX: Final = 1_000
@@ -78,6 +80,7 @@ class Account:
         self._log: deque[LogEntry] = deque(maxlen=LOG_LINES)
         self._secret_calls: OrderedDict[str, int] = OrderedDict()
         self.gate = Gate()
+        self.people, self.csrf_tokens = People(), CsrfTokens()
         self._calls = self._in_progress = self._data_calls = 0
         self.counters: Counter[str] = Counter()
         self._apply(read_settings({}, defaults))

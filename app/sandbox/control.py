@@ -100,6 +100,16 @@ def _release(account: Account, _: Request) -> Answer:
     return Answer(204, b"", ())
 
 
+def _people(account: Account, _: Request) -> Answer:
+    """What was written: the rows by id, and how often each was created."""
+    return json_answer(200, {"rows": account.people.rows(), "created": dict(account.people.created)})
+
+
+def _clear_people(account: Account, _: Request) -> Answer:
+    account.people.clear()
+    return Answer(204, b"", ())
+
+
 _ACTIONS: Final[Mapping[tuple[str, ...], Action]] = {
     ("GET",): _show,
     ("PUT",): _replace,
@@ -107,4 +117,6 @@ _ACTIONS: Final[Mapping[tuple[str, ...], Action]] = {
     ("GET", "log"): _log,
     ("DELETE", "log"): _clear_log,
     ("POST", "release"): _release,
+    ("GET", "people"): _people,
+    ("DELETE", "people"): _clear_people,
 }

@@ -10,6 +10,7 @@ from app.sandbox.limits import Limit
 from app.sandbox.settings import Plain
 from app.sandbox.troubles import TROUBLES
 from app.sandbox.vocabulary import describe
+from app.sandbox.writes import GUIDE
 
 _AUTH = """\
   none                            the account "public"
@@ -31,6 +32,8 @@ _CONTROL = """\
   GET    /_control/accounts/NAME/log      its last 10,000 calls as JSON lines (?after=NUMBER)
   DELETE /_control/accounts/NAME/log      clear log and counters
   POST   /_control/accounts/NAME/release  let the calls go that a "hold" fault holds
+  GET    /_control/accounts/NAME/people   what was written, and how often each person was created
+  DELETE /_control/accounts/NAME/people   forget all that
   GET    /_control/vocabulary             all of this as JSON"""
 
 
@@ -57,6 +60,7 @@ def guide(base_url: str) -> str:
             f"{_DATES}\n{_kinds()}",
         ),
         ("\nWhat belongs to records", _children()),
+        ("\nWrites (one table an account; an Idempotency-Key is remembered)", _writes()),
         ("\nCredentials", _AUTH),
         ("\nControl (needs no credential)", _CONTROL),
         ("\nSettings of an account", _rows(Plain)),
@@ -87,6 +91,10 @@ def _kinds() -> str:
 
 def _children() -> str:
     return "\n".join(f"  {'/' + '/'.join(child.parts):<46}{child.about}" for child in CHILDREN.values())
+
+
+def _writes() -> str:
+    return "\n".join(f"  {call:<46}{about}" for call, about in GUIDE.items())
 
 
 def _troubles() -> str:

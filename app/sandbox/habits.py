@@ -74,6 +74,17 @@ class Habits:
     clock_skew_s: float = setting(
         0, number(-(10**7), 10**7), "how far this vendor's clock is ahead (Date, reset headers)"
     )
+    # How people are written
+    duplicates: str = setting(
+        "409",
+        choice("409", "422", "400", "500_html", "200", "accept"),
+        "a second person with an email; 200: the old record, unchanged; accept: it is taken",
+    )
+    written: str = setting("record", choice("record", "id", "empty"), "what a good write of one record answers with")
+    write_wrap: str = setting(
+        "", matching(r"[A-Za-z_]{0,40}", "a key, or empty"), 'written records are {"key": record}, answers too'
+    )
+    csrf_calls: int = setting(0, whole(0, _MANY), "writes that a CSRF token is good for; 0: none is asked for")
     # Credentials
     wrong_auth: str = setting("401", choice(*WRONG_AUTH), _WRONG)
     token_calls: int = setting(0, whole(0, _MANY), "calls after which a secret expires (another secret works again)")

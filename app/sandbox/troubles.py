@@ -25,6 +25,14 @@ class Trouble:
         """A change to the page itself: "", "repeat_page", "same_cursor" or "empty_ok"."""
         return ""
 
+    @property
+    def is_carried_out(self) -> bool:
+        """Whether what the request asks for is done, whatever its answer looks like."""
+        return True
+
+    def before(self, peer: Peer) -> None:
+        """What happens before the request is looked at."""
+
     def instead(self, request: Request, clock_skew_s: float) -> Answer | None:
         """The answer that replaces the page, if any."""
         return None
@@ -43,6 +51,11 @@ class Status(Trouble):
     tell: str = setting("nothing", tell(), "how it is told")
     body: str = setting("json", choice("json", "html", "empty"), "form of the error body")
     code: str = setting("scripted", matching(r"[\w.-]{1,80}", "a short word"), "error.code of a JSON body")
+    commits: bool = setting(default=False, accepts=flag(), about="a write is carried out all the same")
+
+    @property
+    def is_carried_out(self) -> bool:
+        return self.commits
 
     def instead(self, request: Request, clock_skew_s: float) -> Answer:
         if self.body == "html":
@@ -60,6 +73,10 @@ class Html200(Trouble):
 
     content_type: str = setting("text/html", choice("text/html", "application/json"), "what it claims to be")
 
+    @property
+    def is_carried_out(self) -> bool:
+        return False
+
     def instead(self, request: Request, clock_skew_s: float) -> Answer:
         return html_answer(200, "Please sign in", self.content_type)
 
@@ -70,6 +87,10 @@ class Redirect(Trouble):
 
     status: int = setting(302, whole(300, 308), "301, 302, 303, 307, 308")
     to: str = setting("", matching(r"[!-~]*", "a URL or a path; empty: the same URL"), "where to")
+
+    @property
+    def is_carried_out(self) -> bool:
+        return False
 
     def instead(self, request: Request, clock_skew_s: float) -> Answer:
         return Answer(self.status, b"", (("Location", self.to or request.target),))
@@ -107,9 +128,15 @@ class Delay(Trouble):
     """A slow page: the answer comes late, and is right."""
 
     seconds: float = setting(1, number(0, _LONG_S), "how late")
+    first: bool = setting(default=False, accepts=flag(), about="wait before a write is carried out, not after it")
+
+    def before(self, peer: Peer) -> None:
+        if self.first:
+            peer.sleep(self.seconds)
 
     def send(self, peer: Peer, answer: Answer) -> None:
-        peer.pause(self.seconds)
+        if not self.first:
+            peer.pause(self.seconds)
         peer.send(answer)
 
 
@@ -118,6 +145,11 @@ class Hang(Trouble):
     """No answer at all: the connection stays open and silent, then closes."""
 
     seconds: float = setting(_LONG_S, number(0, 86_400), "how long")
+    commits: bool = setting(default=True, accepts=flag(), about="a write is carried out before")
+
+    @property
+    def is_carried_out(self) -> bool:
+        return self.commits
 
     def send(self, peer: Peer, answer: Answer) -> None:
         peer.pause(self.seconds)
@@ -169,6 +201,11 @@ class Drop(Trouble):
     """The connection ends before any byte of the answer."""
 
     reset: bool = setting(default=False, accepts=flag(), about="end with RST instead of FIN")
+    commits: bool = setting(default=True, accepts=flag(), about="a write is carried out before")
+
+    @property
+    def is_carried_out(self) -> bool:
+        return self.commits
 
     def send(self, peer: Peer, answer: Answer) -> None:
         if self.reset:

@@ -18,8 +18,10 @@ from app.sandbox.selection import EMPTY, PageCache, Selection, select
 from app.sandbox.settings import Settings
 from app.sandbox.troubles import Trouble
 from app.sandbox.wire import Answer, Peer, Request
+from app.sandbox.writes import PREFIX, is_write_path, write_answer
 
 _PLAIN: Final = Trouble()
+_NEVER_SENT: Final = Answer(200, b"")
 _FILTERED_KINDS: Final = frozenset({"odata", "odata2"})  # these take $filter
 _PUBLIC_GROUP: Final = "a"  # what "200_public" still shows
 
@@ -34,11 +36,12 @@ class _Call:
     origin: str
     kind: str
     settings: Settings
+    peer: Peer
     trouble: Trouble = _PLAIN
 
 
 class Vendor:
-    """Answers everything below the list paths. Safe for threads."""
+    """Answers everything below the list paths and /people. Safe for threads."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts, self._cache = accounts, PageCache()
@@ -49,7 +52,7 @@ class Vendor:
         credential = auth.read_credential(request, required)
         account = self._accounts.named(credential.account)
         entry = account.arrive(request, credential.kind, _logged_query(request))
-        call = _Call(request, account, entry, _origin(request, peer), kind, account.settings)
+        call = _Call(request, account, entry, _origin(request, peer), kind, account.settings, peer)
         complete = False
         try:
             answer = dressed(problem or self._answer(call, credential), call.settings.habits)
@@ -84,14 +87,19 @@ class Vendor:
         """The page, or what the scripted fault makes of it."""
         if admission.rule:
             call.entry.fault, call.trouble = admission.rule.name, admission.rule.trouble
+            call.trouble.before(call.peer)
             instead = call.trouble.instead(call.request, admission.settings.habits.clock_skew_s)
-            if instead:
-                return instead
+            if instead and call.trouble.is_carried_out:
+                self._page(call, admission.records)
+            if instead or not call.trouble.is_carried_out:
+                return instead or _NEVER_SENT
         return self._page(call, None if call.trouble.twist == "empty_ok" else admission.records)
 
     def _page(self, call: _Call, records: int | None, group: str | None = None) -> Answer:
         """The page of so many records; None: of a list that is empty whatever is asked."""
         settings, request = call.settings, call.request
+        if call.kind == PREFIX:
+            return write_answer(request, call.account.people, call.account.csrf_tokens, settings.habits)
         if call.kind in CHILDREN:
             return child_answer(call.kind, request.path, request.query, settings.plain.records)
         try:
@@ -132,6 +140,8 @@ def _route(request: Request) -> tuple[str, str | None, Answer | None]:
     required = None
     if request.method == "GET" and (child := child_of(request.path)) is not None:
         return child, None, None
+    if is_write_path(request.path):
+        return PREFIX, None, None
     if parts[0] == "auth" and len(parts) == 4 and parts[1] in auth.KINDS:  # noqa: PLR2004 - /auth/KIND/PAGE/records
         required, parts = parts[1], parts[2:]
     if len(parts) != 2 or parts[1] != "records" or parts[0] not in KINDS:  # noqa: PLR2004 - /PAGE/records

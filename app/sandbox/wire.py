@@ -162,6 +162,11 @@ class Peer:
             if self._stopping.wait(left):
                 raise ClientGoneError
 
+    def sleep(self, seconds: float) -> None:
+        """Wait whether the client is still there or not, unless the server stops: then ClientGoneError."""
+        if self._stopping.wait(seconds):
+            raise ClientGoneError
+
     def reset(self) -> None:
         """Close so that the client gets RST."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner
@@ -21,6 +22,15 @@ from app.connectors.schema import ConnectorSchema, ListSchema
 from app.connectors.spec import load_connector
 from app.connectors.templates import FILTERS
 from app.connectors.where_schema import KIND_KEYS, KIND_OPERATORS, WhereFieldSchema, WhereSchema
+from app.connectors.write_model import BodyForm, FieldType, Meaning
+from app.connectors.write_schema import (
+    BatchSchema,
+    CsrfSchema,
+    LookUpSchema,
+    VerdictSchema,
+    WriteSchema,
+    WritesSchema,
+)
 
 TEXT = (Path(__file__).parents[2] / "docs" / "connectors.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
@@ -70,6 +80,12 @@ def test_the_full_example_shows_every_section() -> None:
         WindowSchema,
         QuotaSchema,
         BudgetHeadersSchema,
+        WriteSchema,
+        BatchSchema,
+        VerdictSchema,
+        LookUpSchema,
+        CsrfSchema,
+        WritesSchema,
     ],
 )
 def test_every_key_is_explained(schema: type[StrictSchema]) -> None:
@@ -79,6 +95,18 @@ def test_every_key_is_explained(schema: type[StrictSchema]) -> None:
 
 def test_every_setting_that_lowers_a_limit_is_explained() -> None:
     assert all(f"`{name}`" in TEXT for name in LOWERING)
+
+
+def test_every_key_of_a_write_stands_in_its_own_section() -> None:
+    sections = {"batch": BatchSchema, "look_up": LookUpSchema, "csrf": CsrfSchema, "verdicts": VerdictSchema}
+    for name, schema in sections.items():
+        text = TEXT.partition(f"\n### {name}\n")[2].partition("\n##")[0]
+        keys = {field.data_key or key for key, field in schema().fields.items()}
+        assert keys <= set(re.findall(r"`([a-z_]+)`", text)), name
+
+
+def test_every_meaning_and_every_type_is_explained() -> None:
+    assert {*Meaning, *get_args(FieldType), *get_args(BodyForm)} <= WORDS
 
 
 def test_every_kind_and_filter_is_explained() -> None:
