@@ -130,6 +130,24 @@ class Settings:
         default=(0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
     )
     max_body_bytes: int = _setting("HAULAGE_MAX_BODY_BYTES", "Largest JSON request body", default=1 * MIB, low=1024)
+    upload_calls: int = _setting(
+        "HAULAGE_UPLOAD_CALLS", "Vendor calls that an upload has under way at once", default=16, low=1
+    )
+    upload_max_plain_bytes: int = _setting(
+        "HAULAGE_UPLOAD_MAX_PLAIN_BYTES", "Largest uploaded file, unpacked", default=65536 * MIB, low=1024
+    )
+    upload_max_bytes: int = _setting(
+        "HAULAGE_UPLOAD_MAX_BYTES",
+        "Largest file that an upload may bring, as it is sent",
+        default=6 * 1024 * MIB,
+        low=1,
+    )
+    mask_row_values: str = _setting(
+        "HAULAGE_MASK_ROW_VALUES",
+        "Whether listings of failed rows hide the values of their records; those of secrets are hidden always",
+        default="no",
+        choices=("no", "yes"),
+    )
     proxy_url: str = _setting("HAULAGE_PROXY_URL", "Egress proxy for all outgoing calls", default="", secret=True)
     log_format: str = _setting(
         "HAULAGE_LOG_FORMAT", "How log lines are written", default="json", choices=("json", "console")

@@ -91,6 +91,10 @@ class HttpClient:
         """
         return Sent(self._lines(), request)
 
+    def wait(self) -> None:
+        """Let the calling thread's transfers go on until something arrives; a quarter of a second at most."""
+        self._lines().go_on()
+
     def close(self) -> None:
         """Close the kept connections of the calling thread. Nothing of it may be in flight."""
         lines = getattr(self._local, "lines", None)
@@ -144,6 +148,11 @@ class Sent:
         except Exception as error:  # noqa: BLE001 - raised by `result`, where the caller looks for it
             self._refusal = error
 
+    @property
+    def is_over(self) -> bool:
+        """Whether `result` would not have to wait; learnt in `HttpClient.wait`, or while another answer is read."""
+        return self._transfer is None or self._transfer.is_over
+
     def result(self, beat: Beat | None = None) -> Response:
         """The whole answer; see `HttpClient.request` for `beat` and what is raised."""
         if self._transfer is None:
@@ -165,7 +174,8 @@ class _Lines:
         self._make_transfer = make_transfer
         self._policy = policy
         self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, _MAX_KEPT_CONNECTIONS)
+        self._kept_count = 0
+        self._keep(_MAX_KEPT_CONNECTIONS)
         self._idle: list[Transfer] = []
         self._busy: dict[pycurl.Curl, Transfer] = {}
         self._checked: set[str] = set()
@@ -189,11 +199,23 @@ class _Lines:
             transfer.prepare(request)
             self._multi.add_handle(transfer.curl)
             self._busy[transfer.curl] = transfer
+            self._keep(len(self._busy))
             self._go_on()
         except BaseException:
             self.drop(transfer)
             raise
         return transfer
+
+    def _keep(self, count: int) -> None:
+        """Libcurl counts busy connections too, and closes one that becomes idle where there are more than these."""
+        if count > self._kept_count:
+            self._kept_count = count
+            self._multi.setopt(pycurl.M_MAXCONNECTS, count)
+
+    def go_on(self) -> None:
+        """Wait a little, then take in what has come."""
+        self._wait()
+        self._go_on()
 
     def finish(self, transfer: Transfer, beat: Beat | None) -> Response:
         """Read the answer to its end."""
@@ -204,8 +226,7 @@ class _Lines:
         beat_at = time.monotonic() + BEAT_S
         try:
             while not transfer.is_over:
-                self._wait()
-                self._go_on()
+                self.go_on()
                 if beat is not None and time.monotonic() >= beat_at:
                     beat_at = time.monotonic() + BEAT_S
                     if not transfer.is_over and not beat():

@@ -107,6 +107,7 @@ class Sweeper:
         try:
             retention.sweep_files(self._ctx)
             retention.sweep_orphans(self._ctx)
+            retention.sweep_intakes(self._ctx)
             now = time.monotonic()
             if now - self._looked_at > _STALLS_S:
                 self._looked_at = now

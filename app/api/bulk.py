@@ -23,17 +23,25 @@ from app.api.result_docs import RESULT_PARAMETERS, RESULT_RESPONSES
 from app.api.result_headers import header_text
 from app.api.result_response import send_result
 from app.api.runtime import context, json_response
+from app.api.upload_call import UploadCall
+from app.api.upload_docs import UPLOAD_BODY, UPLOAD_PARAMETERS, UPLOAD_RESPONSES
+from app.api.verdict_docs import RETRY_BODY, RETRY_RESPONSES, VERDICT_RESPONSES
+from app.api.verdict_response import read_wish, send_failed, send_verdicts
 from app.db.job_conditions import FILTER_NAMES
 from app.db.jobs import Job
 from app.domain.criteria import DownloadCriteria, Engine
 from app.domain.status_document import job_item, status_document, submission_document
 from app.errors import InvalidInputError
 from app.services import control, listing
+from app.services.intake import receive
 from app.services.results import open_result
-from app.services.submit import submit_download
+from app.services.retrying import retry_failed
+from app.services.submit import Submission, submit_download
+from app.services.verdicts import open_verdicts
 
 JOB = "<int(max=2147483647):job_id>"
 OBJECT = "<object:object_name>"
+TARGET = "<target:object_name>"
 
 blueprint = ApiBlueprint("bulk", __name__, description="Bulk jobs of the instance that the Element token stands for")
 blueprint.before_request(require_element_caller)
@@ -48,6 +56,12 @@ class ObjectNameConverter(UnicodeConverter):
     def __init__(self, url_map: Any) -> None:
         super().__init__(url_map)
         self.regex = type(self).regex
+
+
+class TargetConverter(ObjectNameConverter):
+    """The name of an object to upload to; the words that stand for calls there are none, nor are ids of jobs."""
+
+    regex = r"(?!(?:download|query|jobs|workflows|v3|\d+)$)[^/]{1,200}"
 
 
 def _drop_hub(_endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -92,6 +106,35 @@ def _submit(criteria: DownloadCriteria, engine: Engine = "V3", **names: str) -> 
         request_digest=_digest(instance_id, criteria, engine),
         **names,
     )
+    return _accepted(submission)
+
+
+@blueprint.call("POST", f"/bulk/{TARGET}")
+@blueprint.describe(
+    parameters=[*UPLOAD_PARAMETERS, IDEMPOTENCY_KEY], requestBody=UPLOAD_BODY, responses=UPLOAD_RESPONSES
+)
+@blueprint.gives(SubmissionSchema, text="The job is accepted, and its file is stored")
+def upload(object_name: str) -> Response:
+    """Start an upload
+
+    The file is stored as it is sent, and read by the job: what is wrong with its rows is told there.
+    """
+    require_json_accepted(request)
+    key = _idempotency_key()
+    call = UploadCall(request, object_name, most_bytes=context().settings.upload_max_bytes)
+    submission = receive(
+        context(),
+        caller(),
+        object_name,
+        call.read,
+        notification_url=call.notification_url,
+        idempotency_key=key,
+        callback_name=CALLBACK_HEADER,
+    )
+    return _accepted(submission)
+
+
+def _accepted(submission: Submission) -> Response:
     g.job_id = submission.job_id
     headers = {NOTICE: header_text(submission.notice)} if submission.notice else None
     document = submission_document(submission.instance_id, submission.job_id, submission.status)
@@ -131,11 +174,39 @@ def get_status(job_id: int) -> Response:
 @blueprint.describe(parameters=PAGE_PARAMETERS)
 @blueprint.gives(FailedRowSchema(many=True), text="Rows that failed; downloads have none", headers=PAGE_HEADERS)
 def list_errors(job_id: int) -> Response:
-    """List failed rows"""
+    """List failed rows
+
+    While the job runs too. A page is shorter than `pageSize` where its records are large.
+    """
     require_json_accepted(request)
-    page = page_request()
-    listing.get_job(context(), caller(), job_id)
-    return json_response([], headers=page.headers(0, total=0))
+    return send_failed(job_id)
+
+
+@blueprint.call("GET", f"/bulk/{JOB}/results")
+@blueprint.describe(responses=VERDICT_RESPONSES)
+def list_results(job_id: int) -> Response:
+    """List the verdict of every row
+
+    Of an upload. A download whose object has this name is read by it.
+    """
+    found = open_verdicts(context(), caller(), job_id)
+    return send_result(open_result(context(), caller(), job_id)) if found is None else send_verdicts(found)
+
+
+@blueprint.call("POST", f"/bulk/{JOB}/retry-failed")
+@blueprint.describe(parameters=[IDEMPOTENCY_KEY], requestBody=RETRY_BODY, responses=RETRY_RESPONSES)
+@blueprint.gives(SubmissionSchema, text="A new job of these rows is accepted")
+def retry(job_id: int) -> Response:
+    """Upload the failed rows again
+
+    The rows that failed or were not sent, with `includeUncertain` those too that the vendor may have taken. The new job
+    has the same object, options and callback; its rows keep their numbers.
+    """
+    require_json_accepted(request)
+    key = _idempotency_key()
+    listing.get_job(context(), caller(), job_id)  # a foreign job is none, whatever the body says
+    wish = read_wish(request)
+    return _accepted(retry_failed(context(), caller(), job_id, is_uncertain_too=wish, idempotency_key=key))
 
 
 @blueprint.call("PUT", f"/bulk/{JOB}/cancel")

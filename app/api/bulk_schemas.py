@@ -11,6 +11,7 @@ from app.api.fields import MetaData, choice, job_number, text, texts_by_name, tr
 from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria, child_from, split_names
 from app.domain.jobs import FileFormat
 from app.domain.stalls import WaitsFor
+from app.domain.uploads import RowVerdict
 from app.errors import InvalidInputError
 
 
@@ -173,6 +174,9 @@ class RunFiguresSchema(Schema):
     stopReason = fields.String(required=True, allow_none=True)
     hasMore = fields.Boolean(required=True, metadata={"description": "The vendor has or may have further records"})
     evidence = fields.String(required=True, metadata={"description": "What happened, in one line"})
+    verdicts = fields.Dict(
+        keys=fields.String(), values=fields.Integer(), metadata={"description": "Only of uploads: rows by verdict"}
+    )
 
 
 class StallSchema(Schema):
@@ -252,7 +256,36 @@ class JobItemSchema(Schema):
     notification_url = fields.String(allow_none=True)
 
 
-class FailedRowSchema(Schema):
-    """One failed row of an upload."""
+class RowResultSchema(Schema):
+    """What became of one row of an upload."""
 
-    status = fields.String(required=True)
+    rowNumber = fields.Integer(required=True, metadata={"description": "From 1, the header not counted"})
+    line = fields.Integer(required=True, metadata={"description": "Of the file, from 1, where the row begins"})
+    verdict = fields.String(required=True, metadata={"enum": [each.value for each in RowVerdict]})
+    vendorId = fields.String(required=True, allow_none=True)
+    httpStatus = fields.Integer(required=True, allow_none=True, metadata={"description": "Of the vendor's answer"})
+    errorClass = fields.String(required=True, allow_none=True)
+
+
+class FailedRowSchema(RowResultSchema):
+    """One failed row of an upload (reference 3c)."""
+
+    status = fields.String(required=True, metadata={"description": "What is wrong with the row"})
+    vendorText = fields.String(required=True, allow_none=True, metadata={"description": "What the vendor said"})
+    record = fields.Dict(
+        required=True, allow_none=True, metadata={"description": "What was sent; null where the row was no record"}
+    )
+    excerpt = fields.String(metadata={"description": "How a row begins that could not be read"})
+
+
+class RetrySchema(Schema):
+    """The body of `POST /bulk/{id}/retry-failed`; none is as good as an empty object."""
+
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"unknown": "includeUncertain is accepted, and nothing more."}  # noqa: RUF012 - marshmallow's attribute
+
+    includeUncertain = true_or_false(
+        metadata={"description": "Rows too that the vendor may have taken: without an idempotency key they may double"}
+    )

@@ -49,10 +49,15 @@ class ErrorSchema(Schema):
 
 
 class UnsupportedMediaTypeError(errors.InvalidInputError):
-    """The body is not JSON (415)."""
+    """The body is of another type than the call takes (415)."""
+
+
+class TooSlowError(errors.HaulageError):
+    """The body took longer than it may (408)."""
 
 
 STATUS[UnsupportedMediaTypeError] = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+STATUS[TooSlowError] = HTTPStatus.REQUEST_TIMEOUT
 
 
 def register(app: Flask) -> None:

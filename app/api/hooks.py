@@ -8,7 +8,7 @@ import time
 import structlog
 from flask import Flask, Response, g, request
 
-from app.api import metrics
+from app.api import leftovers, metrics
 from app.api.runtime import PREFIX
 from app.errors import InvalidInputError
 
@@ -58,6 +58,7 @@ def _finish(response: Response) -> Response:
     rule = request.url_rule.rule if request.url_rule else "(none)"
     metrics.count_request(request.method, rule, response.status_code, duration_s)
     _tell(response, rule, duration_s)
+    leftovers.take_after(request, response)
     return response
 
 

@@ -10,9 +10,7 @@ from app.db.connectors import StoredConnector
 from app.services.elements import connector_of
 from app.services.instances import Shown
 
-_BULK = {
-    "download": True,
-    "upload": False,
+_NEVER_NATIVE = {
     "ceSupportNativeBulkUpload": False,
     "ceSupportNativeBulkDownload": False,
     "vendorSupportNativeBulkDownload": False,
@@ -66,7 +64,11 @@ def element_document(stored: StoredConnector, *, with_declaration: bool) -> dict
         "updatedDate": _iso(stored.updated_at),
         "objects": list(connector.object_names),
         "configuration": [_setting(each) for each in connector.settings],
-        "bulk": _BULK,
+        "bulk": {
+            "download": any(each.is_listed and each.is_downloadable for each in connector.objects),
+            "upload": any(each.writes.actions for each in connector.objects),
+            **_NEVER_NATIVE,
+        },
     }
     return {**document, "declaration": stored.document} if with_declaration else document
 

@@ -25,6 +25,7 @@ def create_app(ctx: Context | None = None) -> Flask:
     app.config["MAX_FORM_MEMORY_SIZE"] = ctx.settings.max_body_bytes
     app.url_map.strict_slashes = False
     app.url_map.converters["object"] = bulk.ObjectNameConverter
+    app.url_map.converters["target"] = bulk.TargetConverter
     app.extensions[EXTENSION] = ctx
     app.extensions[operations.HEALTH] = HealthCheck(ctx)
     errors.register(app)

@@ -48,15 +48,22 @@ def claim(conn: Connection, organisation_id: int, key: str, request_digest: str)
     values = {"organisation": organisation_id, "key": key, "digest": request_digest, "kept": KEPT_S}
     if conn.execute(_CLAIM, values).fetchone() is not None:
         return Claimed()
+    found = find(conn, organisation_id, key, request_digest)
+    if found is None:
+        raise ConflictError(f"A request with Idempotency-Key {key!r} is still in progress; send it again later.")
+    return found
+
+
+def find(conn: Connection, organisation_id: int, key: str, request_digest: str) -> Existing | None:
+    """What this request was answered before; None if it was not. Raises IdempotencyMismatchError as `claim`."""
     row = conn.execute(
-        "select request_digest, response from idempotency_keys where organisation_id = %s and key = %s",
-        (organisation_id, key),
+        "select request_digest, response from idempotency_keys where organisation_id = %s and key = %s"
+        " and created_at >= now() - make_interval(secs => %s)",
+        (organisation_id, key, KEPT_S),
     ).fetchone()
     if row is not None and row["request_digest"] != request_digest:
         raise IdempotencyMismatchError(f"Idempotency-Key {key!r} was used before with another request; send a new key.")
-    if row is None or row["response"] is None:
-        raise ConflictError(f"A request with Idempotency-Key {key!r} is still in progress; send it again later.")
-    return Existing(row["response"])
+    return None if row is None or row["response"] is None else Existing(row["response"])
 
 
 def complete(conn: Connection, organisation_id: int, key: str, response: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from psycopg.rows import tuple_row
 from app.db.job_conditions import JobFilter
 from app.db.pool import Connection, Row, as_json
 from app.domain.criteria import Engine
-from app.domain.jobs import FileFormat, JobStatus, StopReason
+from app.domain.jobs import Direction, FileFormat, JobStatus, StopReason
 from app.domain.slicing import Span
 from app.errors import NotFoundError
 
@@ -30,7 +30,7 @@ class Job:
     connector_id: int
     connector_revision_id: int
     engine: Engine
-    direction: str
+    direction: Direction
     object_name: str
     file_format: FileFormat
     criteria: dict[str, Any]
@@ -67,6 +67,12 @@ class Job:
     resume: str | None = None
     child_count: int = 0
     child_missing_count: int = 0
+    failed_count: int = 0
+    """Rows of an upload whose verdict is a failure."""
+    uncertain_count: int = 0
+    """Of these, the ones that may have been taken."""
+    verdict_counts: dict[str, int] = field(default_factory=dict)
+    """Rows of an upload by verdict, and the two keys of app.domain.upload_evidence."""
     deleted_count: int = 0
 
     @property
@@ -111,15 +117,16 @@ class NewJob:
     asked_of_vendor: tuple[str, ...] = ()
     resume: str | None = None
     """See app.connectors.model.Resume."""
+    direction: Direction = "DOWNLOAD"
 
 
 _INSERT = """
 with job as (
   insert into jobs (id, organisation_id, user_id, instance_id, connector_id, connector_revision_id, object_name,
-    file_format, criteria, notification_url, engine, pushed, slice_count, asked_of_vendor, page_size, resume)
+    file_format, criteria, notification_url, engine, pushed, slice_count, asked_of_vendor, page_size, resume, direction)
   values (%(id)s, %(organisation_id)s, %(user_id)s, %(instance_id)s, %(connector_id)s, %(connector_revision_id)s,
     %(object_name)s, %(file_format)s, %(criteria)s, %(notification_url)s, %(engine)s, %(pushed)s, %(slice_count)s,
-    %(asked_of_vendor)s, %(page_size)s, %(resume)s)
+    %(asked_of_vendor)s, %(page_size)s, %(resume)s, %(direction)s)
   returning id, organisation_id, instance_id
 ), run as (
   insert into runs (job_id, number, api_limit, record_limit) select id, 1, %(api_limit)s, %(record_limit)s from job
@@ -217,6 +224,7 @@ class ListedJob(NamedTuple):
     status_message: str | None
     run_number: int
     record_count: int
+    failed_count: int
     created_at: datetime
     finished_at: datetime | None
 
@@ -225,8 +233,8 @@ class ListedJob(NamedTuple):
 # two for independent, expects a handful of rows, and sorts the instance's whole history for its newest page.
 _LISTED = (
     "select id, organisation_id, user_id, instance_id, connector_id, direction, object_name, file_format,"
-    " engine, criteria ->> 'q', notification_url, status, status_message, run_number, record_count, created_at,"
-    " finished_at from jobs"
+    " engine, criteria ->> 'q', notification_url, status, status_message, run_number, record_count, failed_count,"
+    " created_at, finished_at from jobs"
     " where instance_id = (select id from instances where id = %(instance)s and organisation_id = %(organisation)s)"
 )
 _FORMATS: dict[str, FileFormat] = {each.value: each for each in FileFormat}

@@ -40,6 +40,7 @@ class Claim:
     try_count: int
     crash_count: int
     job_status: JobStatus
+    direction: str = "DOWNLOAD"
     span: Span | None = None
     """The window of time that the slice fetches; None: the job has one slice, and that has no window of its own."""
     page_times: Sequence[int] = ()
@@ -81,9 +82,9 @@ with target as (
     started_at = coalesce(started_at, now()), calls_written_off = calls_written_off + target.calls_held,
     sweep_orphans_at = case when target.crashed
       then greatest(sweep_orphans_at, now() + make_interval(secs => 2 * %(lease)s)) else sweep_orphans_at end
-  from target where jobs.id = target.job_id returning jobs.status
+  from target where jobs.id = target.job_id returning jobs.status, jobs.direction
 )
-select taken.*, job.status as job_status from taken, job
+select taken.*, job.status as job_status, job.direction from taken, job
 """
 
 
@@ -112,6 +113,7 @@ def _claim_from(row: Row) -> Claim:
         try_count=row["try_count"],
         crash_count=row["crash_count"],
         job_status=JobStatus(row["job_status"]),
+        direction=row["direction"],
         span=None if row["end_ns"] is None else Span(row["start_ns"], row["end_ns"]),
         page_times=row["page_times"],
     )

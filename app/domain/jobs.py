@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
+
+Direction = Literal["DOWNLOAD", "UPLOAD"]
 
 
 class JobStatus(StrEnum):
@@ -45,6 +48,8 @@ class StopReason(StrEnum):
     """The workers died on the same position again and again (a poison page)."""
     CONFIG = "CONFIG"
     """Connector, instance or storage settings are wrong."""
+    UNREADABLE_INPUT = "UNREADABLE_INPUT"
+    """The file of an upload cannot be read on from some line."""
     INSTANCE_GONE = "INSTANCE_GONE"
     """The instance was deleted or disabled while the job ran."""
     CANCELLED = "CANCELLED"

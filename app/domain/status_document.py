@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from app.domain.criteria import Engine
 from app.domain.jobs import FileFormat, JobStatus, StopReason
 from app.domain.stalls import Stall
+from app.domain.upload_evidence import upload_evidence, verdict_counts
 
 _LONGEST_SHOWN = 300
 
@@ -49,6 +50,8 @@ class ListedFacts(Protocol):
     def run_number(self) -> int: ...
     @property
     def record_count(self) -> int: ...
+    @property
+    def failed_count(self) -> int: ...
     @property
     def created_at(self) -> datetime: ...
     @property
@@ -101,6 +104,8 @@ class JobFacts(ListedFacts, Protocol):
     @property
     def child_missing_count(self) -> int: ...
     @property
+    def verdict_counts(self) -> dict[str, int]: ...
+    @property
     def deleted_count(self) -> int: ...
 
 
@@ -152,7 +157,7 @@ def job_item(job: ListedFacts) -> dict[str, Any]:
         "job_status": job.status.value,
         "status_message": _message(job),
         "record_count": job.record_count,
-        "error_count": 0,
+        "error_count": job.failed_count,
         "engine": job.engine,
         "job_query": job.query_text,
         "nativefileFormat": job.file_format.short.lower(),
@@ -175,6 +180,8 @@ def job_item(job: ListedFacts) -> dict[str, Any]:
 
 def evidence_line(job: JobFacts) -> str:
     """What happened, in one line for a person: nothing is silently short (design 2.5)."""
+    if job.direction == "UPLOAD":
+        return upload_evidence(job)
     parts = [f"{job.record_count} records in {job.page_count} pages by {job.call_count} vendor calls"]
     if job.seen_before:
         parts.append(f"went on behind {job.seen_before} records that jobs before this one saw")
@@ -285,7 +292,7 @@ def _v3(job: JobFacts, now: datetime) -> dict[str, Any]:
         "id": job.id,
         "objectName": job.object_name,
         "recordCount": job.record_count,
-        "errorCount": 0,
+        "errorCount": job.failed_count,
         "jobDirection": job.direction,
         "jobStatus": "CANCELED" if job.status is JobStatus.CANCELLED else job.status.value,
         "statusMessage": _message(job),
@@ -309,10 +316,10 @@ def _v2(job: JobFacts) -> dict[str, Any]:
         "job_direction": job.direction,
         "status": job.status.value,
         "recordsCount": job.record_count,
-        "recordsFailedCount": 0,
+        "recordsFailedCount": job.failed_count,
         # Records are kept as JSON Lines; the size of a rendered CSV or array is not known before it is made. Of a query
         # job, whose format is chosen by each reader, it is the size of what is kept.
-        "fileSize": job.plain_bytes if job.engine == "V2" or job.file_format is FileFormat.JSONL else None,
+        "fileSize": job.plain_bytes if _has_size(job) else None,
         "bulk_start_time": _iso(job.started_at or job.created_at),
         "infoMessage": None,
         "message": None,
@@ -320,9 +327,14 @@ def _v2(job: JobFacts) -> dict[str, Any]:
     }
 
 
+def _has_size(job: JobFacts) -> bool:
+    return job.direction == "DOWNLOAD" and (job.engine == "V2" or job.file_format is FileFormat.JSONL)
+
+
 def _metadata(job: JobFacts, now: datetime) -> dict[str, Any]:
     """The run's figures. Times in milliseconds."""
     began = job.started_at or now
+    rows = {"verdicts": verdict_counts(job)} if job.direction == "UPLOAD" else {}
     return {
         "objectName": job.object_name,
         "totalApiCallCount": job.call_count,
@@ -334,6 +346,7 @@ def _metadata(job: JobFacts, now: datetime) -> dict[str, Any]:
         "stopReason": None if job.stop_reason is None else job.stop_reason.value,
         "hasMore": job.has_more,
         "evidence": evidence_line(job),
+        **rows,
     }
 
 
@@ -347,7 +360,8 @@ def _message(job: ListedFacts) -> str:
         return job.status_message
     if job.status is JobStatus.CREATED:
         return "Waiting for a worker"
-    return f"Downloaded {job.record_count} records so far"
+    done = "Uploaded" if job.direction == "UPLOAD" else "Downloaded"
+    return f"{done} {job.record_count} records so far"
 
 
 def _stalled(stall: Stall) -> dict[str, Any]:

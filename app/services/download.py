@@ -37,6 +37,8 @@ from app.services.leg_end import LegEnd
 from app.services.nesting import Nesting
 from app.services.output import Output
 from app.services.plan import InstanceGoneError, Plan, load_plan
+from app.services.upload import UploadLeg
+from app.services.upload_plan import load_upload
 from app.services.vendor_budget import BudgetWait
 
 log = structlog.get_logger()
@@ -70,7 +72,11 @@ def _work(ctx: Context, claim: Claim, lease: Lease) -> None:
         if claim.crash_count >= ctx.settings.crash_tries:
             abort_run(ctx, claim, StopReason.CRASHES, _crash_text(claim))
             return
-        leg = Leg(ctx, claim, lease, lease.persist(lambda conn: load_plan(ctx, conn, claim, lease)))
+        leg: Leg | UploadLeg
+        if claim.direction == "UPLOAD":
+            leg = UploadLeg(ctx, claim, lease, lease.persist(lambda conn: load_upload(ctx, conn, claim)))
+        else:
+            leg = Leg(ctx, claim, lease, lease.persist(lambda conn: load_plan(ctx, conn, claim, lease)))
     except InstanceGoneError as error:
         abort_run(ctx, claim, StopReason.INSTANCE_GONE, error.message)
     except ConfigError as error:

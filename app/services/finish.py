@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import structlog
 
-from app.db import deliveries, jobs, notices, runs, slices
+from app.db import deliveries, jobs, notices, runs, slices, upload_rows
 from app.db.jobs import Ending, Job
 from app.db.pool import Connection
 from app.db.slices import Claim
@@ -35,6 +35,9 @@ def finish_run(ctx: Context, conn: Connection, job_id: int, status: JobStatus, r
         job = jobs.add_up_totals(conn, job_id)
         if not exhausted:  # holders of other slices are fenced, and may be writing an object at this moment
             jobs.schedule_orphan_sweep(conn, job_id, in_s=2 * ctx.settings.lease_s)
+    if job.direction == "UPLOAD":
+        upload_rows.close(conn, job_id)
+        job = jobs.get_for_worker(conn, job_id)
     runs.finish(conn, job_id, job.run_number, status, reason)
     ending = Ending(
         status=status,
@@ -67,11 +70,21 @@ def leave_run(conn: Connection, claim: Claim, reason: StopReason, *, made: int, 
 
 
 def _message(job: Job, status: JobStatus, reason: StopReason, detail: str) -> str:
+    if job.direction == "UPLOAD":
+        return _upload_message(job, status, detail)
     if status is JobStatus.COMPLETED and reason is StopReason.EXHAUSTED:
         return f"Successfully downloaded {job.record_count} records{_doubt(job)}"
     if status is JobStatus.COMPLETED:
         return f"Successfully downloaded {job.record_count} records. {detail}"
     return detail
+
+
+def _upload_message(job: Job, status: JobStatus, detail: str) -> str:
+    failed = f", {job.failed_count} of them failed" if job.failed_count else ""
+    uncertain = f" ({job.uncertain_count} may have been taken)" if job.uncertain_count else ""
+    if status is JobStatus.COMPLETED:
+        return f"Successfully uploaded {job.record_count} records{failed}{uncertain}"
+    return f"{detail} {job.record_count} records were uploaded before{failed}{uncertain}."
 
 
 def _doubt(job: Job) -> str:

@@ -113,9 +113,9 @@ class Lease:
         return self.is_cancelled or self._stopping_since is not None
 
     @contextmanager
-    def doing(self, what: str) -> Iterator[None]:
-        """Inside, signs of life say so: a job that stands still can then tell what it waits for."""
-        self._doing = (what, time.monotonic())
+    def doing(self, what: str, *, since: float | None = None) -> Iterator[None]:
+        """Inside, signs of life say so: a job that stands still can tell what it waits for, `since` (monotonic)."""
+        self._doing = (what, time.monotonic() if since is None else since)
         try:
             yield
         finally:

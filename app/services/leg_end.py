@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
 from app.db import jobs, slices
 from app.db.pool import Connection
-from app.db.slices import Claim, HandBack
+from app.db.slices import Claim, HandBack, Position
 from app.domain.jobs import JobStatus, StopReason
 from app.enqueue import TaskName
 from app.errors import BrokerUnavailableError, LostClaimError
-from app.services.calls import CallBudget
-from app.services.checkpoints import Checkpoints
 from app.services.context import Context
 from app.services.finish import finish_run, leave_run
 from app.services.lease import Lease
@@ -23,13 +22,34 @@ from app.services.vendor_budget import BudgetWait
 log = structlog.get_logger()
 
 
+class CallAccount(Protocol):
+    """What is needed of app.services.calls.CallBudget: calls made since the last report, and reserved for nothing."""
+
+    @property
+    def made(self) -> int: ...
+    @property
+    def held(self) -> int: ...
+
+
+class ProgressAccount(Protocol):
+    """What is needed of app.services.checkpoints.Checkpoints."""
+
+    @property
+    def position(self) -> Position: ...
+    @property
+    def committed(self) -> Position: ...
+    def commit(self) -> None: ...
+
+
 class LegEnd:
     """One a leg. What gives a bool says whether the leg goes on: False once the slice is out of its hands.
 
     All of it raises LostClaimError and DatabaseUnavailableError, and the storage errors where it commits.
     """
 
-    def __init__(self, ctx: Context, claim: Claim, lease: Lease, calls: CallBudget, checkpoints: Checkpoints) -> None:
+    def __init__(
+        self, ctx: Context, claim: Claim, lease: Lease, calls: CallAccount, checkpoints: ProgressAccount
+    ) -> None:
         self._ctx = ctx
         self._claim = claim
         self._lease = lease

@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Any
 
 from app.connectors.allowances import LOWERING
+from app.connectors.children import find_listed
 from app.connectors.client import Failed, FetchResult, GotPage, Pending, Sender, VendorClient
 from app.connectors.model import ANY_OBJECT, Connector, ObjectSpec, PageKind, PageSpec, Resume
-from app.connectors.objects import find_object
 from app.connectors.pages import Page
 from app.connectors.pointers import find_raw
 from app.connectors.registry import parse_document
@@ -114,13 +114,17 @@ def run_probe(
     reports = [
         _probe_object(
             VendorClient(connector, name, settings.config, settings.secrets, counter),
-            find_object(connector, name),
+            find_listed(connector, name),
             name,
             page_count,
             page_size,
         )
         for name in objects
-        or [each.name for each in connector.objects if each.name != ANY_OBJECT and not each.list.parent]
+        or [
+            each.name
+            for each in connector.objects
+            if each.name != ANY_OBJECT and each.is_listed and not each.list.parent
+        ]
     ]
     return ProbeReport(connector.key, tuple(reports) or (_nothing_named(connector),), counter.count)
 
@@ -149,6 +153,8 @@ class _Counter:
 
 def _nothing_named(connector: Connector) -> ObjectReport:
     text = f"{connector.key} takes any object name; say which one to read (--object NAME)"
+    if ANY_OBJECT not in connector.object_names:
+        text = f"{connector.key} has no list of its own to read, and nothing is written to try it"
     return ObjectReport(ANY_OBJECT, (Fact(Level.FAIL, text),))
 
 

@@ -15,7 +15,7 @@ from app.domain.jobs import JobStatus, StopReason
 from app.domain.segments import Segment, column_union
 from app.domain.selection import Fields
 from app.domain.status_document import seen_count
-from app.errors import ConflictError, GoneError
+from app.errors import ConflictError, GoneError, InvalidInputError
 from app.services.context import Caller, Context
 from app.storage.columns import path_of
 from app.storage.formats import with_columns
@@ -46,14 +46,20 @@ class Result:
                 return render(wish, self.job.created_at.astimezone(UTC), extension)
             except FileNameError:
                 pass  # the submission refuses such a wish; a row may be older than that rule
-        name = _UNSAFE.sub("_", self.job.object_name)[:_LONGEST_NAME].strip("._-") or "result"
-        return f"{name}-{self.job.id}.{extension}"
+        return f"{result_name(self.job)}.{extension}"
+
+
+def result_name(job: Job) -> str:
+    """What a file about the job is called, without an extension: the object's name and the job's id."""
+    name = _UNSAFE.sub("_", job.object_name)[:_LONGEST_NAME].strip("._-") or "result"
+    return f"{name}-{job.id}"
 
 
 def open_result(ctx: Context, caller: Caller, job_id: int) -> Result:
     """Find what may be read now.
 
-    Raises NotFoundError, ConflictError before the first run has ended, GoneError after the retention or a delete.
+    Raises NotFoundError, InvalidInputError for an upload, ConflictError before the first run has ended, GoneError after
+    the retention or a delete.
     """
     with ctx.db.connection() as conn:
         job = readable_job(conn, caller, job_id)
@@ -92,8 +98,12 @@ def csv_columns(result: Result) -> tuple[str, ...]:
 
 
 def readable_job(conn: Connection, caller: Caller, job_id: int) -> Job:
-    """The job whose result may be read now. Raises as `open_result`."""
+    """The job whose result may be read now. Raises as `open_result`, and InvalidInputError for an upload."""
     job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
+    if job.direction == "UPLOAD":
+        raise InvalidInputError(
+            f"Job {job_id} is an upload: it fetches no records. What became of its rows: GET /bulk/{job_id}/results."
+        )
     if job.files_deleted_at is not None:
         raise GoneError(
             f"The files of job {job_id} were removed at {job.files_deleted_at:%Y-%m-%dT%H:%M:%SZ}; submit a new job."

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import structlog
 
-from app.db import expiry, forgetting, idempotency, jobs, segments, workers
+from app.db import expiry, forgetting, idempotency, intakes, jobs, segments, upload_verdicts, uploads, workers
 from app.domain.segments import SegmentKey, job_prefix
 from app.errors import HaulageError
 from app.services.context import Context
+from app.services.intake import STALE_S, remove_input
 
 log = structlog.get_logger()
 
 _BATCH = 100
 _ROW_BATCH = 1000
 _PAUSE_S = 60.0
+_UPLOAD_ROWS = 10_000
+_ROW_STATEMENTS = 20
 
 
 def sweep_files(ctx: Context) -> int:
@@ -65,7 +68,11 @@ def _sweep_orphans_of(ctx: Context, job_id: int) -> int:
         writing = segments.find_claims(conn, job_id)
         rows = segments.find_keys(conn, job_id)
         job = jobs.get_for_worker(conn, job_id)
+        upload = uploads.find(conn, job_id)
     if job.files_deleted_at is not None and not writing:
+        if upload is not None:
+            remove_input(ctx.store, upload.object_key)
+            _drop_rows(ctx, job_id)
         ctx.store.delete_prefix(job_prefix(job_id))  # in batches, and the folders: a run will never begin in them again
         return len(objects) + len(unfinished)
     orphans = [key for key in objects if key not in rows and not _may_be_committed(key, writing)]
@@ -77,12 +84,43 @@ def _sweep_orphans_of(ctx: Context, job_id: int) -> int:
     return len(orphans) + len(remains)
 
 
+def _drop_rows(ctx: Context, job_id: int) -> None:
+    """The rows of an upload go with its file, in statements that end soon; of very many the rest has its turn later."""
+    for _ in range(_ROW_STATEMENTS):
+        with ctx.db.connection() as conn:
+            if upload_verdicts.drop(conn, job_id, _UPLOAD_ROWS) < _UPLOAD_ROWS:
+                return
+    with ctx.db.connection() as conn:
+        jobs.schedule_orphan_sweep(conn, job_id, in_s=0.0)
+
+
 def _may_be_committed(key: str, writing: dict[tuple[int, int], int]) -> bool:
     try:
         parts = SegmentKey.parse(key)
     except ValueError:
         return False  # nothing that a leg would write
     return parts.claim >= writing.get((parts.run_number, parts.slice_number), parts.claim + 1)
+
+
+def sweep_intakes(ctx: Context) -> int:
+    """Remove files whose receiver died on the way, with what it had half written. Returns how many."""
+    with ctx.db.connection() as conn:
+        stale = intakes.find_stale(conn, older_than_s=STALE_S, limit=_BATCH)
+    return sum(_is_removed(ctx, key) for key in stale)
+
+
+def _is_removed(ctx: Context, key: str) -> bool:
+    """Whether this sweep removed it; one that cannot be removed now does not keep the others waiting."""
+    try:
+        with ctx.db.transaction() as conn:
+            # The row first: a receiver that is alive after all waits here, and then finds that it has lost the file.
+            if not intakes.remove(conn, key):
+                return False
+            remove_input(ctx.store, key)
+    except HaulageError as error:
+        log.warning("intake.not_removed", key=key, reason=error.message)
+        return False
+    return True
 
 
 def forget_rows(ctx: Context) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.callbacks.urls import Resolver, check_url
@@ -59,10 +59,7 @@ def submit_download(
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
     if criteria.child is not None and criteria.api_limit == 1:
         raise InvalidInputError("apiLimit 1 is too small: a page and a `child` take 2 calls.", field="/apiLimit")
-    if criteria.notification_url is not None:
-        # Behind an egress proxy names are resolved there, and perhaps nowhere else.
-        resolve: Resolver | None = (lambda _host, _port: []) if ctx.settings.proxy_url else None
-        check_url(ctx.addresses, criteria.notification_url, field=callback_name, resolve=resolve)
+    check_callback(ctx, criteria.notification_url, callback_name)
     if idempotency_key is None:
         with ctx.db.connection() as conn:
             submission = _store(ctx, conn, caller, criteria, engine)
@@ -78,6 +75,15 @@ def submit_download(
     with contextlib.suppress(DatabaseUnavailableError), ctx.db.connection() as conn:
         notices.wake_sweepers(conn)
     return submission
+
+
+def check_callback(ctx: Context, url: str | None, name: str) -> None:
+    """Refuse a callback URL that is not to be called. Raises InvalidInputError, AddressRefusedError naming `name`."""
+    if url is None:
+        return
+    # Behind an egress proxy names are resolved there, and perhaps nowhere else.
+    resolve: Resolver | None = (lambda _host, _port: []) if ctx.settings.proxy_url else None
+    check_url(ctx.addresses, url, field=name, resolve=resolve)
 
 
 def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine) -> Submission:
@@ -157,4 +163,9 @@ def _notices(criteria: DownloadCriteria, page_size: int) -> Iterator[str]:
     if criteria.page_size is not None and criteria.page_size > page_size:
         yield f"pageSize {criteria.page_size} is over the vendor's maximum; {page_size} is used."
     if criteria.ignored:
-        yield f"Ignored: {', '.join(name[:100] for name in criteria.ignored[:20])}."
+        yield ignored_notice(criteria.ignored)
+
+
+def ignored_notice(names: Sequence[str]) -> str:
+    """That these keys of a submission mean nothing to us."""
+    return f"Ignored: {', '.join(name[:100] for name in names[:20])}."

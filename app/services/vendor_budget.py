@@ -11,6 +11,7 @@ import itertools
 import random
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -21,7 +22,6 @@ import structlog
 
 from app.connectors.allowances import Allowance, Window, allowance_of
 from app.connectors.classify import classify_response
-from app.connectors.client import Pending
 from app.connectors.model import Connector, ErrorClass
 from app.connectors.objects import find_object
 from app.connectors.throttle import (
@@ -39,7 +39,7 @@ from app.db.plans import Footing
 from app.domain.budgets import block_of_day
 from app.domain.retry import LONGEST_RETRY_AFTER_S, PATIENCE_S
 from app.errors import DatabaseUnavailableError, HaulageError
-from app.http_client import Beat, Request, Response
+from app.http_client import Beat, Request, Response, Sent
 from app.services.context import Context
 from app.services.lease import Lease
 
@@ -115,6 +115,8 @@ class VendorBudget:
         self._numbers = itertools.count(1)
         self._is_waiting = True
         self._served_since: float | None = None
+        self._reserved: deque[tuple[float, Grant]] = deque()
+        self._holders: set[_Counted] = set()
 
     @contextmanager
     def ahead(self) -> Iterator[None]:
@@ -125,11 +127,44 @@ class VendorBudget:
         finally:
             self._is_waiting = True
 
-    def start(self, request: Request) -> Pending:
+    def start(self, request: Request) -> _Counted:
         """Send `request` now. Raises BudgetWait, and then it was not sent."""
         self._check_block()
-        grant = self._granted() if self._is_limited else None
-        return _Counted(self, self._ctx.http.start(request), grant)
+        grant = (self._take_reserved() or self._granted()) if self._is_limited else None
+        counted = _Counted(self, self._ctx.http.start(request), grant)
+        if grant is not None and grant.slot:
+            self._holders.add(counted)
+        return counted
+
+    def reserve(self) -> None:
+        """Get the grant of a call that `start` makes later, within a second: what must be done before it is sent is
+        then not done in vain. Raises BudgetWait.
+        """
+        self._check_block()
+        if self._is_limited:
+            self._reserved.append((time.monotonic(), self._granted()))
+
+    def release(self) -> None:
+        """Give back what was reserved and not used."""
+        while self._reserved:
+            self.settle(self._reserved.popleft()[1])
+
+    def _take_reserved(self) -> Grant | None:
+        while self._reserved:
+            granted_at, grant = self._reserved.popleft()
+            if time.monotonic() - granted_at <= _FRESH_S:
+                return grant
+            self.settle(grant)
+        return None
+
+    def keep_slots(self) -> None:
+        """For whoever has many calls under way and waits for none in particular: about once a second."""
+        for each in self._holders:
+            each.prolong()
+
+    def forget(self, counted: _Counted) -> None:
+        """The call has ended."""
+        self._holders.discard(counted)
 
     # Before a call ---------------------------------------------------------------------------------------------------
 
@@ -284,19 +319,25 @@ def _the(window: Window) -> str:
 class _Counted:
     """A call under way that holds a grant. However it ends, its slot is given back."""
 
-    def __init__(self, budget: VendorBudget, sent: Pending, grant: Grant | None) -> None:
+    def __init__(self, budget: VendorBudget, sent: Sent, grant: Grant | None) -> None:
         self._budget = budget
         self._sent = sent
         self._grant = grant
         self._prolonged_at = time.monotonic()
 
+    @property
+    def is_over(self) -> bool:
+        """As `app.http_client.Sent.is_over`."""
+        return self._sent.is_over
+
     def result(self, beat: Beat | None = None) -> Response:
         """As `app.http_client.Sent.result`."""
+        self._budget.forget(self)
         if self._grant is None or not self._grant.slot:
             response = self._sent.result(beat)
         else:
             try:
-                response = self._sent.result(lambda: self._prolong() and (beat is None or beat()))
+                response = self._sent.result(lambda: self.prolong() and (beat is None or beat()))
             except BaseException:
                 self._budget.settle(self._grant)
                 raise
@@ -305,11 +346,13 @@ class _Counted:
 
     def abandon(self) -> None:
         """As `app.http_client.Sent.abandon`."""
+        self._budget.forget(self)
         self._sent.abandon()
         if self._grant is not None:
             self._budget.settle(self._grant)
 
-    def _prolong(self) -> bool:
+    def prolong(self) -> bool:
+        """Keep the slot a while longer where it is time; always true."""
         now = time.monotonic()
         if self._grant is not None and now - self._prolonged_at > SLOT_S / 4:
             self._prolonged_at = now

@@ -27,7 +27,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from app.db import checkpoints, deliveries, slices
+from app.db import checkpoints, deliveries, slices, upload_rows
 from app.db.slices import Claim
 from app.domain.segments import SegmentKey
 from app.enqueue import Enqueuer, TaskName
@@ -64,6 +64,32 @@ LEG_STEPS = (
     "finish.after",
 )
 """Every step of a leg. `finish.inside`: all statements of the final transaction are sent, COMMIT is not."""
+
+UPLOAD_STEPS = (
+    "claim.before",
+    "claim.after",
+    "load.after",
+    "tell.before",
+    "tell.after",
+    "write.before",
+    "write.after",
+    "hear.before",
+    "hear.after",
+    "look.before",
+    "look.after",
+    "renew.before",
+    "renew.after",
+    "hand_back.before",
+    "hand_back.after",
+    "hint.before",
+    "hint.after",
+    "finish.before",
+    "finish.inside",
+    "finish.after",
+)
+"""Every step of a leg of an upload. `tell` is the statement of intents and outcomes, `write` sends, `hear` takes in an
+answer, `look` asks for a row in doubt.
+"""
 
 DELIVERY_STEPS = ("deliver.before", "deliver.after", "post.before", "post.after", "record.before", "record.after")
 
@@ -256,6 +282,7 @@ def install(role: str) -> None:
     """Wrap every step. Called once, by tests.fakes.sabotaged."""
     global _role  # noqa: PLW0603 - one a process is the point
     from app.connectors.client import Call, VendorClient
+    from app.connectors.writing import WriteCall, WriteClient
 
     _role = role
     _open_put()
@@ -273,6 +300,11 @@ def install(role: str) -> None:
         (checkpoints, "advance", "advance"),
         (slices, "renew", "renew"),
         (slices, "hand_back", "hand_back"),
+        (download, "load_upload", "load"),
+        (upload_rows, "advance", "tell"),
+        (WriteClient, "start", "write"),
+        (WriteCall, "result", "hear"),
+        (WriteClient, "start_look_up", "look"),
         (Enqueuer, "send", "hint"),
         (LegEnd, "run_over", "finish"),
         (deliveries, "claim", "deliver"),

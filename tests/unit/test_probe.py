@@ -135,3 +135,16 @@ def test_a_file_that_is_wrong_calls_nobody() -> None:
     with pytest.raises(InvalidInputError, match="accepted: records"):
         probe(vendor, objects=["Records"])
     assert vendor.calls == []
+
+
+def test_a_connector_that_only_writes_has_nothing_to_probe() -> None:
+    connector = document("cursor")
+    connector["objects"]["drops"] = {"create": {"path": "/drops"}}
+    vendor = ListVendor(5)
+    with pytest.raises(InvalidInputError, match="'drops' can only be written"):
+        run_probe(json.dumps(connector), {}, vendor, objects=["drops"])
+    del connector["objects"]["records"]
+    report = run_probe(json.dumps(connector), {}, vendor)
+    assert report.exit_code == 1
+    assert "no list of its own to read" in text_of(report)
+    assert vendor.calls == []
