@@ -11,10 +11,15 @@ import psycopg
 from app.sandbox import Account
 from app.sandbox.habits import Habits
 from tests.fakes.checker import NO_RECORDS, Counts, count_records
+from tests.fakes.row_counts import RowCounts
+from tests.fakes.upload_audit import audit_upload
 from tests.fixtures.customer import Customer, SubmittedJob
 from tests.fixtures.receiver import Call, Receiver
+from tests.fixtures.uploader import SubmittedUpload
 
 Rows = psycopg.Connection[dict[str, Any]]
+
+_KEYS = "select object_key from segments union all select object_key from uploads"
 
 
 @dataclass
@@ -31,6 +36,7 @@ class Audit:
     allowed_call_count: int = 0
     """... and what their limits allow."""
     written_off_count: int = 0
+    uploads: RowCounts = field(default_factory=RowCounts)
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -57,6 +63,26 @@ def audit(
         found.problems += _audit_job(found, customer, calls, job)
     if are_all:
         found.problems += _audit_rows(rows, jobs)
+    found.problems += _audit_objects(rows, storage)
+    found.problems += [f"callback not genuine: {text}" for text in receiver.unverified]
+    return found
+
+
+def audit_uploads(
+    rows: Rows, storage: Path, receiver: Receiver, customer: Customer, jobs: Sequence[SubmittedUpload]
+) -> Audit:
+    """The same for uploads, all of which must have read their whole file. See tests.fakes.upload_audit."""
+    found = Audit(job_count=len(jobs), run_count=sum(job.run_count for job in jobs))
+    calls = _calls_by_job(receiver)
+    for job in jobs:
+        status = customer.status(job)
+        if (status["jobStatus"], status["metadata"]["stopReason"]) != ("COMPLETED", "EXHAUSTED"):
+            found.problems.append(f"job {job.id} ended as {status['jobStatus']}: {status['statusMessage']}")
+        counts, problems = audit_upload(rows, job)
+        found.uploads += counts
+        found.problems += problems
+        found.problems += _audit_callbacks(found, calls.get(job.id, ()), job)
+    found.problems += _audit_rows(rows, jobs)
     found.problems += _audit_objects(rows, storage)
     found.problems += [f"callback not genuine: {text}" for text in receiver.unverified]
     return found
@@ -143,7 +169,7 @@ def _audit_rows(rows: Rows, jobs: Sequence[SubmittedJob]) -> Iterator[str]:
 def _audit_objects(rows: Rows, storage: Path) -> Iterator[str]:
     """No object without a row, no row without an object, no unfinished file."""
     files = {str(path.relative_to(storage)) for path in storage.rglob("*") if path.is_file()}
-    keys = {row["object_key"] for row in rows.execute("select object_key from segments")}
+    keys = {row["object_key"] for row in rows.execute(_KEYS)}
     if orphans := files - keys:
         yield f"orphans: {sorted(orphans)}"
     if missing := keys - files:

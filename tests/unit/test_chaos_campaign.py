@@ -17,13 +17,17 @@ from tests.chaos.campaign.recovery import claimed, committed_again, committed_by
 from tests.chaos.campaign.report import phase_lines, recovery_rows, summary_lines
 from tests.chaos.campaign.result import PhaseResult
 from tests.chaos.campaign.run import own_mistakes
-from tests.chaos.campaign.steps import STEP_NAMES
+from tests.chaos.campaign.steps import STEP_NAMES, UPLOAD_STEP_NAMES
 from tests.chaos.campaign.striking import Plan, one_by_one
+from tests.chaos.campaign.upload_phases import UPLOADS
+from tests.chaos.campaign.uploads import Uploads
 from tests.chaos.campaign.watch import Standing, Watch
 from tests.chaos.campaign.workload import Shape, Workload
 from tests.fakes.audit import Audit
 from tests.fakes.checker import Counts
-from tests.fakes.sabotage import DELIVERY_STEPS, LEG_STEPS, SWEEPER_STEPS
+from tests.fakes.row_counts import RowCounts
+from tests.fakes.sabotage import DELIVERY_STEPS, LEG_STEPS, SWEEPER_STEPS, UPLOAD_STEPS
+from tests.fixtures import uploader
 from tests.fixtures.stack import Stack
 from tests.fixtures.vendor import KINDS
 
@@ -120,6 +124,15 @@ def test_ten_deaths_are_demanded_at_each_step() -> None:
     assert {fault.name: count for fault, count in steps.items()} == dict.fromkeys(STEP_NAMES, 10)
 
 
+def test_uploads_are_struck_as_often_as_issue_5_demands() -> None:
+    strikes = {phase.name: {fault.name: count for fault, count in phase.strikes.items()} for phase in UPLOADS}
+    assert strikes["upload-workers"] == {"worker process killed": 50, "worker frozen past its lease": 5}
+    assert set(UPLOAD_STEP_NAMES.values()) == {("worker", step) for step in UPLOAD_STEPS}
+    assert strikes["upload-steps"] == dict.fromkeys(UPLOAD_STEP_NAMES, 5)
+    assert strikes["upload-vendor"]["faulty vendor answer"] >= 500
+    assert all(phase.settings["HAULAGE_UPLOAD_CALLS"] == str(uploader.CALLS) for phase in UPLOADS)
+
+
 def test_recovery_is_measured_with_the_products_own_settings_and_often_enough() -> None:
     measured = {fault.recovery: count for phase in RECOVERIES for fault, count in phase.strikes.items()}
     assert all(phase.times is PRODUCTION_TIMES and not phase.settings for phase in RECOVERIES)
@@ -128,8 +141,8 @@ def test_recovery_is_measured_with_the_products_own_settings_and_often_enough() 
 
 
 def test_names_of_phases_and_of_faults_within_a_phase_are_different() -> None:
-    assert len({phase.name for phase in PHASES}) == len(PHASES)
-    for phase in PHASES:
+    assert len({phase.name for phase in (*PHASES, *UPLOADS)}) == len(PHASES) + len(UPLOADS)
+    for phase in (*PHASES, *UPLOADS):
         assert len({fault.name for fault in phase.strikes}) == len(phase.strikes)
 
 
@@ -211,6 +224,16 @@ def test_any_damaged_record_makes_it_red(damage: int) -> None:
     assert summary_lines([], [problem], seed=1, seconds=60)[-1] == "RED"
 
 
+@pytest.mark.parametrize("damage", ["doubled", "missing", "untold"])
+def test_any_damaged_row_makes_it_red(damage: str) -> None:
+    bad = result("uploads")
+    bad.audit.uploads = RowCounts(rows=10, good=9, uncertain=1) + RowCounts(**{damage: 1})
+    [problem] = problems_of([result(), bad])
+    assert problem.startswith("uploads: rows 10:")
+    bad.audit.uploads = RowCounts(rows=10, good=9, uncertain=1)
+    assert problems_of([bad]) == []
+
+
 def test_any_problem_of_a_phase_makes_it_red() -> None:
     assert problems_of([result("first", problems=["only 3 of 10 strikes"])]) == ["first: only 3 of 10 strikes"]
 
@@ -228,6 +251,22 @@ def test_the_lines_of_a_phase_tell_counts_calls_callbacks_and_problems() -> None
         "a job did not end",
     ):
         assert words in text
+
+
+def test_the_lines_of_a_phase_of_uploads_tell_its_rows() -> None:
+    told = result()
+    told.audit.uploads = RowCounts(rows=100, good=90, failed=4, uncertain=6, lost_hold=6, most_in_flight=5)
+    text = "\n".join(phase_lines(told))
+    assert "100: written 90, failed 4, uncertain 6 (6 of them in flight when a worker was lost, at most 5" in text
+    assert "apiLimit" not in text
+
+
+def test_row_counts_add_up() -> None:
+    one, other = (
+        RowCounts(rows=3, good=2, uncertain=1, most_in_flight=7),
+        RowCounts(rows=4, missing=1, most_in_flight=5),
+    )
+    assert one + other == RowCounts(rows=7, good=2, uncertain=1, missing=1, most_in_flight=7)
 
 
 def test_recoveries_of_both_settings_stand_apart() -> None:
@@ -250,6 +289,18 @@ def test_the_page_keeps_what_people_wrote(tmp_path: Path) -> None:
     assert "it broke" in text
 
 
+def test_the_page_has_a_table_of_its_own_for_uploads(tmp_path: Path) -> None:
+    written = tmp_path / "chaos.md"
+    written.write_text("")
+    uploads = result("upload-workers")
+    uploads.audit.uploads = RowCounts(rows=1000, good=990, failed=4, uncertain=6, most_in_flight=5)
+    page.write([result("workers"), uploads], [], seed=1, seconds=60, path=written)
+    lines = written.read_text().splitlines()
+    assert [line.count("|") for line in lines if line.startswith("| workers |")] == [11]
+    [row] = [line for line in lines if line.startswith("| upload-workers |")]
+    assert "| 1,000 | 990 | 4 | 6 (5) | 0 | 0 | 0 |" in row
+
+
 # The seed -------------------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +319,19 @@ def draws(seed: int, count: int = 22) -> list[dict[str, Any]]:
 def test_a_seed_repeats_the_jobs() -> None:
     assert draws(7) == draws(7)
     assert draws(7) != draws(8)
+
+
+def test_all_kinds_of_uploads_come_and_a_seed_repeats_them() -> None:
+    stack = SimpleNamespace(receiver=SimpleNamespace(url="http://127.0.0.1:1/callback"))
+
+    def drawn(seed: int) -> list[dict[str, Any]]:
+        dice = random.Random(seed)
+        uploads = Uploads(cast("Stack", stack), Watch(""), dice, shape=Shape(pages=(10, 20)), at_once=1)
+        return [uploads.draw() for _ in uploader.KINDS]
+
+    assert drawn(7) == drawn(7)
+    assert {each["kind"] for each in drawn(7)} == set(uploader.KINDS)
+    assert all(each["callback_url"] for each in drawn(7))
 
 
 def test_all_page_kinds_come_half_have_a_limit_and_all_a_callback() -> None:

@@ -12,14 +12,16 @@ from tests.chaos.campaign.phases import PHASES
 from tests.chaos.campaign.report import phase_lines, summary_lines
 from tests.chaos.campaign.result import PhaseResult
 from tests.chaos.campaign.run import run_phase
+from tests.chaos.campaign.upload_phases import UPLOADS
 
+_ALL = (*PHASES, *UPLOADS)
 _HOME = CHECKOUT / ".haulage" / "chaos"
 
 
 def main() -> int:
     options = _arguments().parse_args()
     seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
-    chosen = [phase for phase in PHASES if phase.name in (options.phases or [each.name for each in PHASES])]
+    chosen = [phase for phase in _ALL if phase.name in (options.phases or [each.name for each in _ALL])]
     began = time.monotonic()
     _say([f"seed {seed}; logs of a phase that goes wrong stay in {_HOME.relative_to(CHECKOUT)}"])
     results: list[PhaseResult] = []
@@ -29,7 +31,7 @@ def main() -> int:
     problems = problems_of(results)
     summary = summary_lines(results, problems, seed=seed, seconds=time.monotonic() - began)
     _say(summary)
-    if len(chosen) == len(PHASES) and options.scale >= 1:
+    if len(chosen) == len(_ALL) and options.scale >= 1:
         page.write(results, problems, seed=seed, seconds=time.monotonic() - began)
     return 1 if problems else 0
 
@@ -41,7 +43,7 @@ def _say(lines: list[str]) -> None:
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.campaign", description=__doc__)
-    names = [phase.name for phase in PHASES]
+    names = [phase.name for phase in _ALL]
     parser.add_argument("phases", nargs="*", choices=[*names, []], help=f"default: all; {' '.join(names)}")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the strikes; below 1 it proves less")
     parser.add_argument("--seed", type=int, help="draws every choice; the default is drawn and printed")

@@ -29,6 +29,7 @@ CUT_STATEMENTS = {
     "COMMIT": "COMMIT",
     "claim": "claim = claim + 1, worker_id",
     "hand-back": "set lease_expires_at = null, worker_id = null",
+    "step of an upload": "insert into upload_rows",
 }
 _REFUSALS = 10
 _PATIENCE_S = 30.0

@@ -6,6 +6,7 @@ from math import ceil
 
 from tests.chaos.campaign.result import PhaseResult
 from tests.fakes.checker import NO_RECORDS, Counts
+from tests.fakes.row_counts import RowCounts
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,10 @@ def percentile(values: Sequence[float], share: float) -> float:
 def problems_of(results: Sequence[PhaseResult]) -> list[str]:
     """Everything that makes a campaign red."""
     found = [f"{result.name}: {problem}" for result in results for problem in result.problems]
-    return found + [f"{result.name}: {result.audit.counts}" for result in results if not result.audit.counts.is_exact]
+    found += [f"{result.name}: {result.audit.counts}" for result in results if not result.audit.counts.is_exact]
+    return found + [
+        f"{result.name}: rows {result.audit.uploads}" for result in results if not result.audit.uploads.is_exact
+    ]
 
 
 def short_recoveries(result: PhaseResult, scale: float) -> Iterator[str]:
@@ -44,6 +48,10 @@ def short_recoveries(result: PhaseResult, scale: float) -> Iterator[str]:
             yield f"{len(samples)} of {wanted} samples of {mark.kind}"
         elif (p99 := percentile(samples, 0.99)) > mark.required_s:
             yield f"{mark.kind}: p99 {p99:.1f} s, required {mark.required_s:g} s"
+
+
+def total_of_uploads(results: Sequence[PhaseResult]) -> RowCounts:
+    return sum((result.audit.uploads for result in results), RowCounts())
 
 
 def total(results: Sequence[PhaseResult]) -> Counts:

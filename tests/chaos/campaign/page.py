@@ -14,6 +14,8 @@ from tests.chaos.campaign.result import PhaseResult
 
 PAGE = CHECKOUT / "docs" / "chaos.md"
 HEADING = "## Last full run"
+_MANY = "steps"
+"""Phases so named have too many faults for a cell."""
 
 
 def write(
@@ -21,7 +23,15 @@ def write(
 ) -> None:
     """Replace everything from the heading on."""
     text, _, _ = path.read_text().partition(HEADING)
-    lines = [HEADING, "", *_head(problems, seed, seconds), *_phases(results), *_recoveries(results), *_steps(results)]
+    lines = [
+        HEADING,
+        "",
+        *_head(problems, seed, seconds),
+        *_phases(results),
+        *_uploads(results),
+        *_recoveries(results),
+        *_steps(results),
+    ]
     path.write_text(text + "\n".join(lines) + "\n")
 
 
@@ -47,11 +57,9 @@ def _phases(results: Sequence[PhaseResult]) -> list[str]:
         ),
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for result in results:
+    for result in [each for each in results if not each.audit.uploads.rows]:
         audit, counts = result.audit, result.audit.counts
-        strikes = ", ".join(f"{tally.counted} {name}" for name, tally in result.tallies.items())
-        if result.name == "steps":
-            strikes = f"{sum(tally.counted for tally in result.tallies.values())}, see below"
+        strikes = _strikes(result)
         lines.append(
             f"| {result.name} | {strikes} | {audit.job_count} | {counts.ok:,} | {counts.lost} | {counts.duplicated} |"
             f" {counts.unexpected} | {counts.disordered} | {audit.call_count:,} / {audit.allowed_call_count:,} |"
@@ -66,6 +74,33 @@ def _phases(results: Sequence[PhaseResult]) -> list[str]:
     return [*lines, ""]
 
 
+def _strikes(result: PhaseResult) -> str:
+    if result.name.endswith(_MANY):
+        return f"{sum(tally.counted for tally in result.tallies.values())}, see below"
+    return ", ".join(f"{tally.counted} {name}" for name, tally in result.tallies.items())
+
+
+def _uploads(results: Sequence[PhaseResult]) -> list[str]:
+    found = [(result.name, _strikes(result), result.audit, result.audit.uploads) for result in results]
+    uploads = [each for each in found if each[3].rows]
+    if not uploads:
+        return []
+    lines = [
+        (
+            "| phase of uploads | strikes counted | jobs | rows | written | failed | uncertain (most in flight)"
+            " | created twice | missing at the vendor | no verdict | callback ids / runs |"
+        ),
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, strikes, audit, rows in uploads:
+        lines.append(
+            f"| {name} | {strikes} | {audit.job_count} | {rows.rows:,} | {rows.good:,} | {rows.failed:,} |"
+            f" {rows.uncertain:,} ({rows.most_in_flight}) | {rows.doubled} | {rows.missing} | {rows.untold} |"
+            f" {audit.callback_count} / {audit.run_count} |"
+        )
+    return [*lines, ""]
+
+
 def _recoveries(results: Sequence[PhaseResult]) -> list[str]:
     lines = ["| recovery | settings | samples | p50 s | p99 s | max s | mark |", "|---|---|---|---|---|---|---|"]
     lines += [f"| {' | '.join(row)} |" for row in recovery_rows(results)]
@@ -73,6 +108,9 @@ def _recoveries(results: Sequence[PhaseResult]) -> list[str]:
 
 
 def _steps(results: Sequence[PhaseResult]) -> list[str]:
-    tallies = {name: tally for result in results if result.name == "steps" for name, tally in result.tallies.items()}
-    text = ", ".join(f"{name} {tally.counted}" for name, tally in tallies.items())
-    return [f"Steps: {text}."] if tallies else []
+    lines = []
+    for result in results:
+        if result.name.endswith(_MANY):
+            text = ", ".join(f"{name} {tally.counted}" for name, tally in result.tallies.items())
+            lines.append(f"{result.name.capitalize()}: {text}.")
+    return lines

@@ -10,7 +10,7 @@ from tests.chaos.campaign.arena import Arena
 from tests.chaos.campaign.faults import CUT_STATEMENTS, Fault, meter
 from tests.chaos.campaign.steps import STEP_NAMES, strike_at_steps
 from tests.chaos.campaign.striking import Plan, one_by_one
-from tests.chaos.campaign.workload import Shape
+from tests.chaos.campaign.workload import Shape, Workload
 from tests.fakes.audit import Audit
 from tests.fixtures.stack import SETTINGS
 
@@ -40,6 +40,7 @@ class Phase:
     """Sweepers and callback workers."""
     at_once: int = 18
     pause_s: float = 0.0
+    customers: type[Workload] = Workload
     shape: Shape = field(default_factory=Shape)
     times: Mapping[str, str] = field(default_factory=lambda: SHORT_TIMES)
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -83,7 +84,7 @@ def _share(what: str, part: int, whole: int) -> Sequence[str]:
     return (f"only {part} of {whole} {what}, not a fifth",)
 
 
-def _a_fifth_faulty(arena: Arena, _audit: Audit) -> Sequence[str]:
+def a_fifth_faulty(arena: Arena, _audit: Audit) -> Sequence[str]:
     part, whole = faults.vendor_fault_count(arena), faults.vendor_call_count(arena)
     arena.notes["faulty answers, per cent"] = round(100 * part / whole)
     return _share("answers were faulty", part, whole)
@@ -214,7 +215,7 @@ _COUNTS = (
         {VENDOR_FAULT: 1000},
         shape=Shape(pages=(60, 90, 120), make_faults=_faulty_vendor),
         at_once=24,
-        check=_a_fifth_faulty,
+        check=a_fifth_faulty,
     ),
     Phase(
         "web",

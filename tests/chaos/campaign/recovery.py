@@ -16,7 +16,7 @@ IsBack = Callable[[Standing, Standing], bool]
 
 
 def committed_by_another(before: Standing, now: Standing) -> bool:
-    """A newer claim than the one before has stored a segment, or ended the run."""
+    """A newer claim than the one before has stored a segment (or told of rows), or ended the run."""
     return now.committed_claim > before.claim or (now.is_over and now.claim > before.claim)
 
 
@@ -30,8 +30,8 @@ def claimed(before: Standing, now: Standing) -> bool:
 
 
 DEFINITIONS = {
-    "worker killed": "from SIGKILL until every slice that the dead process held has committed a segment under a newer"
-    " claim (or its run has ended)",
+    "worker killed": "from SIGKILL until every slice that the dead process held has committed a segment, or a step of"
+    " its upload, under a newer claim (or its run has ended)",
     "broker back": "from the moment the broker answers again until everything that is due then is claimed: jobs that"
     " were submitted while it was away, and those whose hints it lost",
     "broker half-open": "from the moment the open links swallow everything until every job submitted then is claimed",

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from tests.chaos.campaign.judgement import MARKS, percentile, total
+from tests.chaos.campaign.judgement import MARKS, percentile, total, total_of_uploads
 from tests.chaos.campaign.recovery import DEFINITIONS
 from tests.chaos.campaign.result import PhaseResult
+from tests.fakes.audit import Audit
 
 
 def phase_lines(result: PhaseResult) -> list[str]:
@@ -12,17 +13,23 @@ def phase_lines(result: PhaseResult) -> list[str]:
     audit = result.audit
     lines = [f"{result.name}: {result.title} ({result.seconds:.0f} s)"]
     lines += [f"  strikes    {text}" for text in _strike_texts(result)]
-    lines += [
+    lines += _what_became(audit)
+    lines.append(f"  callbacks  {audit.callback_count} ids for {audit.run_count} runs")
+    lines += [f"  note       {name}: {number}" for name, number in result.notes.items()]
+    lines += [f"  PROBLEM    {problem}" for problem in result.problems]
+    return lines
+
+
+def _what_became(audit: Audit) -> list[str]:
+    if audit.uploads.rows:
+        return [f"  rows       {audit.uploads}, in {audit.job_count} jobs"]
+    return [
         f"  records    {audit.counts}, in {audit.job_count} jobs",
         (
             f"  apiLimit   {audit.call_count} vendor calls of {audit.allowed_call_count} allowed,"
             f" {audit.written_off_count} written off"
         ),
-        f"  callbacks  {audit.callback_count} ids for {audit.run_count} runs",
     ]
-    lines += [f"  note       {name}: {number}" for name, number in result.notes.items()]
-    lines += [f"  PROBLEM    {problem}" for problem in result.problems]
-    return lines
 
 
 _LISTED = 8
@@ -75,6 +82,7 @@ def summary_lines(results: Sequence[PhaseResult], problems: Sequence[str], *, se
     lines += [
         "",
         f"all phases: {strikes} strikes, {sum(result.audit.job_count for result in results)} jobs, {total(results)}",
+        f"rows uploaded: {total_of_uploads(results)}",
         f"seed {seed}, {seconds / 60:.1f} minutes",
         *(f"PROBLEM {problem}" for problem in problems),
         "RED" if problems else "green: nothing lost, nothing doubled, every strike counted, every mark reached",

@@ -17,7 +17,6 @@ from tests.chaos.campaign.recovery import Recoveries
 from tests.chaos.campaign.result import PhaseResult
 from tests.chaos.campaign.striking import Plan
 from tests.chaos.campaign.watch import Watch
-from tests.chaos.campaign.workload import Workload
 from tests.fixtures.stack import Stack
 
 _DRAIN_S = 150.0
@@ -52,7 +51,7 @@ def _fight(phase: Phase, stack: Stack, result: PhaseResult, seed: int) -> None:
     """Customers and recoveries in threads of their own, strikes in this one; then calm, then the audit."""
     watch, other_watch = Watch(stack.pg.url), Watch(stack.pg.url)
     recoveries = Recoveries(other_watch, result.samples)
-    workload = Workload(
+    workload = phase.customers(
         stack,
         watch,
         random.Random(f"{seed} {phase.name} jobs"),
@@ -106,7 +105,7 @@ def _settle(phase: Phase, arena: Arena, result: PhaseResult) -> None:
         arena.stack.wait_until_quiet(_QUIET_S)
     except pytest.fail.Exception as error:
         result.problems.append(str(error))  # and the audit tells what it did
-    result.audit = arena.stack.take_stock(list(arena.workload.jobs.values()))
+    result.audit = arena.workload.take_stock()
     result.problems += result.audit.problems
     result.problems += phase.check(arena, result.audit)
     result.problems += own_mistakes(arena.stack.product.folder)

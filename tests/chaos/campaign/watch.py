@@ -18,10 +18,13 @@ select slices.id, slices.claim, split_part(workers.name, ':', -1)::int as pid
 from slices join workers on workers.id = slices.worker_id where slices.lease_expires_at > clock_timestamp()
 """
 _STANDINGS = """
-select id, claim, sequence, next_run_at is null as is_over, coalesce((select max(segments.claim) from segments
-  where segments.job_id = slices.job_id and segments.run_number = slices.run_number
-  and segments.slice_number = slices.number), 0) as committed_claim
-from slices where id = any(%s)
+select slices.id, claim, next_run_at is null as is_over,
+  case direction when 'UPLOAD' then checkpoint else sequence end as sequence,
+  case direction when 'UPLOAD' then case when moved_at > held_since then claim else 0 end
+  else coalesce((select max(segments.claim) from segments
+    where segments.job_id = slices.job_id and segments.run_number = slices.run_number
+    and segments.slice_number = slices.number), 0) end as committed_claim
+from slices join jobs on jobs.id = slices.job_id where slices.id = any(%s)
 """
 _ENDED = """
 select id, status, stop_reason from jobs where id = any(%s) and status in ('COMPLETED', 'ABORTED', 'CANCELLED')
@@ -41,7 +44,10 @@ class Held:
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a slice has come. `committed_claim`: the newest claim that has stored a segment; 0 for none."""
+    """How far a slice has come. `committed_claim`: the newest claim that has stored a segment; 0 for none.
+
+    Of an upload: `sequence` counts the steps told, and `committed_claim` is the present claim once it has told one.
+    """
 
     claim: int
     sequence: int

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.chaos.campaign.watch import EndedJob, Watch
+from tests.fakes.audit import Audit
 from tests.fixtures.customer import SubmittedJob
 from tests.fixtures.stack import Stack
 from tests.fixtures.vendor import KINDS
@@ -82,6 +83,10 @@ class Workload:
 
     def submit(self) -> SubmittedJob:
         return self.add(self._stack.customer.submit(**self.draw()))
+
+    def take_stock(self) -> Audit:
+        """What became of every job that was submitted."""
+        return self._stack.take_stock(list(self.jobs.values()))
 
     def draw(self) -> dict[str, Any]:
         """What the next job is to be, for `Customer.submit`."""
