@@ -19,6 +19,7 @@ from tests.benchmarks import (
     slices,
     soak,
     speed,
+    uploads,
 )
 from tests.benchmarks.bench import HOME, Bench
 from tests.benchmarks.marks import MARKS, Verdict, judge
@@ -36,6 +37,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "api": api_load.run,
     "memory": memory.run,
     "memory10m": memory.run_ten_million,
+    "uploads": uploads.run,
     "soak": soak.run,
 }
 _DEFAULT = tuple(case for case in CASES if case != "soak")

@@ -107,6 +107,8 @@ MARKS: tuple[Mark, ...] = (
     Mark("many", "many.tables", "the same: tables and indexes", "lower", 20, None, "MB"),
     Mark("many", "many.dead", "the same: dead rows", "lower", 20_000, None),
     Mark("many", "many.rss1000", "the same: total RSS of our processes", "lower", 600, None, "MB"),
+    Mark("uploads", "uploads.rate", "100,000 rows, 50 ms, 64 calls at once: x theory", "higher", 0.8, 0.95),
+    Mark("uploads", "uploads.memory", "1 GB of CSV, peak RSS against 100 MB", "lower", 10, 5, "%"),
     Mark("soak", "soak.rss", "30 minutes, a kill every 30 s: RSS growth", "lower", 5, None, "%"),
     Mark("soak", "soak.files", "the same: open files growth", "lower", 5, None, "%"),
     Mark("soak", "soak.connections", "the same: database connections growth", "lower", 5, None, "%"),

@@ -6,6 +6,7 @@ The distribution's packages are unpacked below our own folder: nothing is instal
 /gzip/…      the same, packed for whoever asks for gzip
 /packed/COUNT/cursor/records?after=TOKEN&limit=SIZE    kept packed and sent plain, whatever is asked for
 /ranges100/COUNT/cursor/records?updated_from=DATE&after=TOKEN&limit=SIZE    one window of dates, after 100 ms
+/write50/people    takes a record with POST, after 50 ms, and logs it        /write/people    at once, unlogged
 /slow50/…    the same after 50 ms        /slow200/…    after 200 ms        /logged/…    with the time of each call
 """
 
@@ -35,7 +36,8 @@ worker_processes 1;
 load_module {echo};
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; log_format calls '$msec $uri'; default_type application/json;
+  access_log off; log_format calls '$msec $uri'; log_format bodies escape=json '$request_body';
+  default_type application/json;
   client_body_temp_path {folder}/t; proxy_temp_path {folder}/t; fastcgi_temp_path {folder}/t;
   uwsgi_temp_path {folder}/t; scgi_temp_path {folder}/t;
   sendfile on; tcp_nopush on; keepalive_timeout 3600s; keepalive_requests 1000000000;
@@ -51,6 +53,10 @@ http {{
     location ~ ^/logged/(?<set>[0-9]+)/cursor/records$ {{ access_log {folder}/calls.log calls; {cursor} }}
     location ~ ^/windows/(?<set>[0-9]+)/cursor/records$ {{ {window} }}
     location ~ ^/ranges100(?<rest>/.+)$ {{ echo_sleep 0.1; echo_exec /windows$rest $args; }}
+    location = /write50/people {{ access_log {folder}/bodies.log bodies; echo_read_request_body; echo_sleep 0.05;
+      echo_status 201; echo '{{"id":"v"}}'; }}
+    location = /write/people {{ client_max_body_size 0; echo_read_request_body; echo_status 201;
+      echo '{{"id":"v"}}'; }}
     location ~ ^/slow50(?<rest>/.+)$ {{ echo_sleep 0.05; echo_exec /plain$rest $args; }}
     location ~ ^/slow200(?<rest>/.+)$ {{ echo_sleep 0.2; echo_exec /plain$rest $args; }}
   }}
@@ -108,6 +114,19 @@ class Vendor:
     def url(self, way: str, count: int) -> str:
         """Base URL of a set of `count` records; `way` is plain, gzip, packed, ranges100, slow50, slow200 or logged."""
         return f"http://127.0.0.1:{self._port}/{way}/{count}"
+
+    def write_url(self, *, is_slow: bool) -> str:
+        """Base URL of the place that takes records."""
+        return f"http://127.0.0.1:{self._port}/{'write50' if is_slow else 'write'}"
+
+    def take_bodies(self) -> list[str]:
+        """The bodies that came to the slow place since the last call, in the order of their answers."""
+        log = self._folder / "bodies.log"
+        found = [line.replace('\\"', '"') for line in log.read_text().splitlines()] if log.exists() else []
+        log.unlink(missing_ok=True)
+        if self._process is not None:
+            os.kill(self.pid, signal.SIGUSR1)  # nginx opens its logs anew
+        return found
 
     def call_count(self) -> int:
         """Requests answered since the start, this one included."""

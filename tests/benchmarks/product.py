@@ -160,11 +160,15 @@ class ProductUnderTest:
             raise RuntimeError(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
         return answer
 
-    def connect(self, base_url: str) -> str:
+    def declare(self, element: Mapping[str, Any]) -> None:
+        """A connector of the bench's own."""
+        self.call("POST", "/elements", self.authorization, json=element)
+
+    def connect(self, base_url: str, element: str = "sandbox") -> str:
         """The Authorization header of an instance for that vendor URL, made at first use."""
         if base_url not in self._instances:
             body = {
-                "element": {"key": "sandbox"},
+                "element": {"key": element},
                 "name": base_url,
                 "configuration": {"base_url": base_url, "username": "bench", "password": "any"},
             }
