@@ -16,7 +16,9 @@ class Room:
         self._spec, self._identifier = spec, identifier
         self._first: OutRow | None = None
         self._rows = spec.most_rows if spec is not None else 1
-        self._bytes = spec.most_bytes - len(batch_body(spec, (), identifier)) if spec is not None else 0
+        self._bytes = _BETWEEN_ITEMS  # nothing stands before the first item
+        if spec is not None:
+            self._bytes += spec.most_bytes - len(batch_body(spec, (), identifier))
 
     def takes(self, row: OutRow) -> bool:
         """Whether `row` goes in behind those that were taken; then it is taken. The first one always does."""

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.connectors.model import Action, Connector, ErrorClass
@@ -536,6 +536,7 @@ def test_items_are_what_the_vendor_wants() -> None:
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=12))
+@example([0, 0, 0, 0, 930, 3000])
 def test_no_batch_is_larger_than_declared(sizes: list[int]) -> None:
     vendor = ScriptedVendor(MADE)
     client = client_of(vendor, batch={"create": {**BATCH, "max_bytes": 4000}})
