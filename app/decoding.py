@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
 from typing import Any
 
 from isal import igzip_lib, isal_zlib
@@ -31,16 +30,16 @@ class BodyDamagedError(Exception):
     """The body cannot be inflated: damaged, truncated, or in an encoding that nobody asked for."""
 
 
-def decode_body(chunks: Sequence[bytes], content_encoding: str, limit_bytes: int) -> bytes:
-    """The body that came in `chunks`. Raises BodyOverflowError, BodyDamagedError."""
+def decode_body(body: bytes, content_encoding: str, limit_bytes: int) -> bytes:
+    """The body as it was before the vendor compressed it. Raises BodyOverflowError, BodyDamagedError."""
     encoding = content_encoding.strip().lower()
     if encoding in _GZIP:
-        return _inflate(b"".join(chunks), limit_bytes)
+        return _inflate(body, limit_bytes)
     if encoding not in _PLAIN:
         raise BodyDamagedError(f"the answer came in Content-Encoding {encoding[:40]!r}; only gzip was offered")
-    if sum(map(len, chunks)) > limit_bytes:
+    if len(body) > limit_bytes:
         raise BodyOverflowError(limit_bytes)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return body
 
 
 def _inflate(data: bytes, limit_bytes: int) -> bytes:

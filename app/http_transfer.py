@@ -135,7 +135,7 @@ class Transfer:
             raise TransportError("cut", f"{_place(self.request)}: the answer ended inside its head.")
         received = bytes(self._body.getbuffer()[: self._body.tell()])
         try:
-            body = decode_body([received], headers.get("content-encoding") or "", self._max_body_bytes)
+            body = decode_body(received, headers.get("content-encoding") or "", self._max_body_bytes)
         except BodyDamagedError as error:
             raise TransportError("decode", f"{_place(self.request)}: {error}") from None
         except BodyOverflowError as error:

@@ -13,5 +13,6 @@ pytest_plugins = [
     "tests.fixtures.clients",
     "tests.fixtures.door",
     "tests.fixtures.engine",
+    "tests.fixtures.uploads",
     "tests.fixtures.examples",
 ]

@@ -36,7 +36,8 @@ from app.services import control, listing
 from app.services.intake import receive
 from app.services.results import open_result
 from app.services.retrying import retry_failed
-from app.services.submit import Submission, submit_download
+from app.services.submission import Submission
+from app.services.submit import submit_download
 from app.services.verdicts import open_verdicts
 
 JOB = "<int(max=2147483647):job_id>"

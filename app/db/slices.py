@@ -11,7 +11,7 @@ from typing import Any
 
 from app.db import notices
 from app.db.pool import Connection, Row, as_json
-from app.domain.jobs import JobStatus
+from app.domain.jobs import Direction, JobStatus
 from app.domain.slicing import Span
 
 
@@ -40,7 +40,7 @@ class Claim:
     try_count: int
     crash_count: int
     job_status: JobStatus
-    direction: str = "DOWNLOAD"
+    direction: Direction = "DOWNLOAD"
     span: Span | None = None
     """The window of time that the slice fetches; None: the job has one slice, and that has no window of its own."""
     page_times: Sequence[int] = ()

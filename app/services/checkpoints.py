@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import dataclass
 
-from app.db import checkpoints, slices
+from app.db import checkpoints
 from app.db import segments as segment_rows
 from app.db.checkpoints import Progress
 from app.db.pool import Connection, Database
@@ -184,32 +184,18 @@ class Checkpoints:
             deleted_count=following.deleted_count,
             page_times=self._page_times,
         )
-        self._advance(progress)
-        self._lease.checkpoint += 1
+        self._lease.advance(lambda conn, number: self._send(conn, number, progress))
         self._sequence += len(segments)
         self._output.committed(len(segments))
         self._calls.reported(progress.calls_wanted)
         self.committed = following.position
         self._next = None
 
-    def _advance(self, progress: Progress) -> None:
-        """Send the statement until it surely stands, or surely does not.
-
-        After a broken connection the same statement is sent again: should the first one have been committed (or be
-        committed late), the checkpoint number makes the second a no-op, and a look tells which of the two it was.
-        """
-        asked_at = time.monotonic()
-        standing = self._lease.persist(lambda conn: self._send(conn, progress))
-        self._lease.note(standing, asked_at)
-
-    def _send(self, conn: Connection, progress: Progress) -> Standing | None:
-        claim, number, lease_s = self._claim, self._lease.checkpoint, self._lease_s
-        standing = checkpoints.advance(
-            conn, claim.slice_id, claim.number, number, progress, sequence=self._sequence, lease_s=lease_s
+    def _send(self, conn: Connection, number: int, progress: Progress) -> Standing | None:
+        claim = self._claim
+        return checkpoints.advance(
+            conn, claim.slice_id, claim.number, number, progress, sequence=self._sequence, lease_s=self._lease_s
         )
-        if standing is None and checkpoints.find_checkpoint(conn, claim.slice_id, claim.number) == number + 1:
-            return slices.renew(conn, claim.slice_id, claim.number, lease_s=lease_s)
-        return standing
 
     def abandon(self, store: ObjectStore) -> None:
         """The leg ends without a commit: delete objects that surely never count.

@@ -5,7 +5,6 @@ Any crash, at any line, loses at most what was fetched since the last checkpoint
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from typing import assert_never
@@ -18,13 +17,11 @@ from app.connectors.model import Action, ErrorClass
 from app.db import jobs, segments
 from app.db.slices import Claim, HandBack, Position
 from app.domain.jobs import FileFormat, JobStatus, StopReason
-from app.domain.retry import GiveUp, RetryPolicy, decide
+from app.domain.retry import GiveUp
 from app.errors import (
     ConfigError,
     DatabaseUnavailableError,
     LostClaimError,
-    StorageError,
-    TransientError,
 )
 from app.http_client import Interrupted
 from app.services.calls import CallBudget
@@ -126,8 +123,6 @@ class Leg:
             lease_s=settings.lease_s,
         )
         self._end = LegEnd(ctx, claim, lease, self._calls, self._checkpoints)
-        self._policy = RetryPolicy(settings.retry_tries, settings.retry_base_s, settings.retry_cap_s)
-        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
         self._records_left = plan.run.records_left
         self._tries = claim.try_count
         self._is_refreshed = False
@@ -145,38 +140,32 @@ class Leg:
     def run(self) -> None:
         """Fetch until something ends the leg, and leave the slice in a state from which anybody can go on."""
         try:
-            self._until_over()
+            if self._end.carry(self):  # an object whose write failed may be there all the same
+                with self._ctx.db.connection() as conn:
+                    jobs.schedule_orphan_sweep(conn, self._claim.job_id, in_s=self._ctx.settings.lease_s)
         except LostClaimError as error:
             log.info("leg.lost_claim", reason=error.message)
-            self._checkpoints.abandon(self._ctx.store)
+            self.drop()
         except DatabaseUnavailableError as error:
             log.warning("leg.given_up", reason=error.message)
         finally:
             self._fetching.abandon()
             self._output.close()
 
-    def _until_over(self) -> None:
-        try:
-            while self._step():
-                pass
-        except (LostClaimError, DatabaseUnavailableError):
-            raise
-        except TransientError as error:
-            self._start_over(StopReason.CONFIG, f"Storage: {error.message}", error.retry_after_s)
-        except StorageError as error:
-            self._checkpoints.abandon(self._ctx.store)
-            self._end.run_over(JobStatus.ABORTED, StopReason.CONFIG, f"The storage refuses: {error.message}")
-        except ConfigError as error:
-            self._checkpoints.abandon(self._ctx.store)
-            self._end.run_over(JobStatus.ABORTED, StopReason.CONFIG, error.message)
-        except Exception as error:
-            # A mistake of ours must not hold the lease until it runs out, nor look like a worker's death.
-            log.exception("leg.failed")
-            self._start_over(
-                StopReason.CRASHES, f"Haulage itself failed ({type(error).__name__}); see the worker's log."
-            )
+    @property
+    def is_any_committed(self) -> bool:
+        """See LegEnd.carry; so are the other public methods."""
+        return self._checkpoints.is_any_committed
 
-    def _step(self) -> bool:
+    def settle(self) -> None:
+        """What the store did not take cannot count."""
+        self.drop()
+
+    def drop(self) -> None:
+        """Nothing since the last commit counts."""
+        self._checkpoints.abandon(self._ctx.store)
+
+    def step(self) -> bool:
         """Do the next thing; False once the slice is handed back or the run has ended."""
         position = self._checkpoints.position
         if self._lease.is_cancelled:
@@ -321,7 +310,7 @@ class Leg:
 
     def _try_again(self, verdict: Verdict, failed: Failed) -> bool:
         self._tries += 1
-        decision = decide(self._policy, self._tries, verdict.retry_after_s, self._dice)
+        decision = self._end.decide(self._tries, verdict.retry_after_s)
         if isinstance(decision, GiveUp):
             return self._vendor_refused(failed, tries=decision.tries)
         self._checkpoints.commit()
@@ -334,16 +323,3 @@ class Leg:
     def _vendor_refused(self, failed: Failed, *, tries: int = 0) -> bool:
         after = f" ({tries} tries without progress)" if tries else ""
         return self._end.finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, f"{_text_of(failed)}{after}")
-
-    def _start_over(self, reason: StopReason, cause: str, retry_after_s: float | None = None) -> None:
-        """Nothing since the last commit counts; the position is tried again later, or given up as any other failure."""
-        self._checkpoints.abandon(self._ctx.store)
-        tries = 1 if self._checkpoints.is_any_committed else self._claim.try_count + 1
-        decision = decide(self._policy, tries, retry_after_s, self._dice)
-        if isinstance(decision, GiveUp):
-            self._end.run_over(JobStatus.ABORTED, reason, f"{cause} ({tries} tries without progress)")
-        else:
-            self._end.hand_back(HandBack(decision.wait_s, tries, wait_reason=cause, last_error=cause))
-        # An object whose write failed may be there all the same.
-        with self._ctx.db.connection() as conn:
-            jobs.schedule_orphan_sweep(conn, self._claim.job_id, in_s=self._ctx.settings.lease_s)

@@ -6,28 +6,25 @@ whatever dies in between, either the job has the file or the sweeper finds the r
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
-from app.db import idempotency, intakes, notices
+from app.db import intakes
 from app.db.pool import Connection
 from app.db.uploads import Upload
-from app.domain.status_document import submission_document
 from app.domain.uploads import UploadOptions
 from app.errors import (
     CommitInDoubtError,
-    DatabaseUnavailableError,
     HaulageError,
     InvalidInputError,
     TransientError,
     UnauthorizedError,
 )
 from app.services.context import Caller, Context
-from app.services.submit import Submission, check_callback
+from app.services.submission import Submission, check_callback, submit_once, wake_sweepers
 from app.services.upload_job import Target, check_options, find_target, request_digest, store_job
 from app.storage.objects import ObjectStore
 
@@ -150,8 +147,7 @@ def receive(
     except BaseException:
         intake.discard()
         raise
-    with contextlib.suppress(DatabaseUnavailableError), ctx.db.connection() as conn:
-        notices.wake_sweepers(conn)
+    wake_sweepers(ctx)
     return submission
 
 
@@ -160,18 +156,14 @@ def _submit(
 ) -> Submission:
     if not intake.key:
         raise InvalidInputError("The part `file` is missing; a part of that name is accepted.", field="file")
+    digest = request_digest(instance_id, options, intake.digest)
     with ctx.db.transaction() as conn:
-        if key is None:
-            return _take_over(ctx, conn, caller, instance_id, intake, options)
-        digest = request_digest(instance_id, options, intake.digest)
-        claimed = idempotency.claim(conn, caller.organisation_id, key, digest)
-        if not isinstance(claimed, idempotency.Existing):
-            submission = _take_over(ctx, conn, caller, instance_id, intake, options)
-            answer = submission_document(submission.instance_id, submission.job_id, submission.status)
-            idempotency.complete(conn, caller.organisation_id, key, answer)
-            return submission
-    intake.discard()
-    return Submission(int(claimed.response["id"]), int(claimed.response["instanceId"]))
+        submission = submit_once(
+            conn, caller, key, digest, lambda: _take_over(ctx, conn, caller, instance_id, intake, options)
+        )
+    if submission.is_repeated:
+        intake.discard()
+    return submission
 
 
 def _take_over(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from app.db import slices
+from app.db import checkpoints, slices
 from app.db.pool import Connection, Database
 from app.db.slices import Claim, Standing
 from app.domain.jobs import JobStatus
@@ -160,6 +160,26 @@ class Lease:
                 if self.remaining_s <= _LAST_TRY_S:
                     raise
                 time.sleep(min(_PAUSE_S, self.remaining_s / 4))
+
+    def advance(self, statement: Callable[[Connection, int], Standing | None]) -> None:
+        """Send a holder's numbered statement until it surely stands, or surely does not.
+
+        After a broken connection the same statement is sent again: should the first one have been committed (or be
+        committed late), the checkpoint number makes the second a no-op, and a look tells which of the two it was.
+        Raises LostClaimError, and DatabaseUnavailableError as `persist` does.
+        """
+        asked_at = time.monotonic()
+        self.note(self.persist(lambda conn: self._standing_after(conn, statement)), asked_at)
+        self.checkpoint += 1
+
+    def _standing_after(
+        self, conn: Connection, statement: Callable[[Connection, int], Standing | None]
+    ) -> Standing | None:
+        slice_id, claim_number = self._claim.slice_id, self._claim.number
+        standing = statement(conn, self.checkpoint)
+        if standing is None and checkpoints.find_checkpoint(conn, slice_id, claim_number) == self.checkpoint + 1:
+            return slices.renew(conn, slice_id, claim_number, lease_s=self._lease_s)
+        return standing
 
     def beat(self) -> bool:
         """For the HTTP client, about once a second: False to abandon the call that is under way."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -12,8 +13,17 @@ from app.db import jobs, slices
 from app.db.pool import Connection
 from app.db.slices import Claim, HandBack, Position
 from app.domain.jobs import JobStatus, StopReason
+from app.domain.retry import Decision, GiveUp, RetryPolicy, decide
+from app.domain.rows import UnreadableInputError
 from app.enqueue import TaskName
-from app.errors import BrokerUnavailableError, LostClaimError
+from app.errors import (
+    BrokerUnavailableError,
+    ConfigError,
+    DatabaseUnavailableError,
+    LostClaimError,
+    StorageError,
+    TransientError,
+)
 from app.services.context import Context
 from app.services.finish import finish_run, leave_run
 from app.services.lease import Lease
@@ -41,6 +51,23 @@ class ProgressAccount(Protocol):
     def commit(self) -> None: ...
 
 
+class Work(Protocol):
+    """What a leg does, as `LegEnd.carry` drives it."""
+
+    @property
+    def is_any_committed(self) -> bool:
+        """True where the leg has made progress that counts."""
+
+    def step(self) -> bool:
+        """Do the next thing; False once the slice is handed back or the run has ended."""
+
+    def settle(self) -> None:
+        """Before an error of the surroundings ends the leg: let what can still count do so, and drop the rest."""
+
+    def drop(self) -> None:
+        """After a mistake of ours: nothing since the last commit counts."""
+
+
 class LegEnd:
     """One a leg. What gives a bool says whether the leg goes on: False once the slice is out of its hands.
 
@@ -55,6 +82,52 @@ class LegEnd:
         self._lease = lease
         self._calls = calls
         self._checkpoints = checkpoints
+        settings = ctx.settings
+        self._policy = RetryPolicy(settings.retry_tries, settings.retry_base_s, settings.retry_cap_s)
+        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
+
+    def decide(self, tries: int, retry_after_s: float | None) -> Decision:
+        """What follows from so many failed tries in a row; see app.domain.retry."""
+        return decide(self._policy, tries, retry_after_s, self._dice)
+
+    def carry(self, work: Work) -> bool:
+        """Step until there is nothing more to do; what goes wrong ends the run. True if the slice starts over later."""
+        try:
+            while work.step():
+                pass
+        except (LostClaimError, DatabaseUnavailableError):
+            raise
+        except TransientError as error:
+            work.drop()
+            return self._start_over(work, StopReason.CONFIG, f"Storage: {error.message}", error.retry_after_s)
+        except StorageError as error:
+            return self._give_up(work, StopReason.CONFIG, f"The storage refuses: {error.message}")
+        except ConfigError as error:
+            return self._give_up(work, StopReason.CONFIG, error.message)
+        except UnreadableInputError as error:
+            return self._give_up(work, StopReason.UNREADABLE_INPUT, error.message)
+        except Exception as error:
+            # A mistake of ours must not hold the lease until it runs out, nor look like a worker's death.
+            log.exception("leg.failed")
+            work.drop()
+            cause = f"Haulage itself failed ({type(error).__name__}); see the worker's log."
+            return self._start_over(work, StopReason.CRASHES, cause)
+        return False
+
+    def _give_up(self, work: Work, reason: StopReason, cause: str) -> bool:
+        work.settle()
+        self.run_over(JobStatus.ABORTED, reason, cause)
+        return False
+
+    def _start_over(self, work: Work, reason: StopReason, cause: str, retry_after_s: float | None = None) -> bool:
+        """The position is tried again later, or given up as any other failure."""
+        tries = 1 if work.is_any_committed else self._claim.try_count + 1
+        decision = self.decide(tries, retry_after_s)
+        if isinstance(decision, GiveUp):
+            self.run_over(JobStatus.ABORTED, reason, f"{cause} ({tries} tries without progress)")
+        else:
+            self.hand_back(HandBack(decision.wait_s, tries, wait_reason=cause, last_error=cause))
+        return True
 
     def pause(self, tries: int) -> bool:
         """Commit what is there, and let the slice go on as soon as it is its turn."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from app.connectors.children import ChildLink, find_child
 from app.connectors.client import VendorClient
+from app.connectors.model import Connector
 from app.connectors.objects import find_object, planned_page_size
 from app.db import plans
 from app.db.jobs import Job
@@ -137,15 +138,20 @@ class Clients:
     link: ChildLink | None = None
 
 
-def load_clients(ctx: Context, conn: Connection, found: Footing, budget: VendorBudget) -> Clients:
-    """With credentials as they are now. Raises InstanceGoneError, ConfigError."""
+def open_instance(ctx: Context, conn: Connection, found: Footing) -> tuple[Connector, dict[str, str]]:
+    """The connector that the job pinned, and the instance's secrets. Raises InstanceGoneError, ConfigError."""
     if found.is_deleted:
         raise InstanceGoneError("The instance of this job was deleted.")
     if found.is_disabled:
         raise InstanceGoneError("The instance of this job is disabled.")
     job = found.job
     connector = pinned_connector(conn, job.connector_revision_id, found.digest)
-    secrets = ctx.vault.open(job.organisation_id, job.instance_id, found.secrets)
+    return connector, ctx.vault.open(job.organisation_id, job.instance_id, found.secrets)
+
+
+def load_clients(ctx: Context, conn: Connection, found: Footing, budget: VendorBudget) -> Clients:
+    """With credentials as they are now. Raises InstanceGoneError, ConfigError."""
+    job, (connector, secrets) = found.job, open_instance(ctx, conn, found)
     client = VendorClient(connector, job.object_name, found.configuration, secrets, budget)
     wanted = child_from(job.criteria.get("child"))
     if wanted is None:

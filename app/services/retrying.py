@@ -7,7 +7,6 @@ leaves them alone.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import heapq
 from collections.abc import Iterator
@@ -16,18 +15,16 @@ from itertools import chain
 
 import msgspec
 
-from app.db import idempotency, intakes, jobs, notices, upload_verdicts, uploads
+from app.db import idempotency, intakes, jobs, upload_verdicts, uploads
 from app.db.idempotency import Existing
 from app.db.jobs import Job
 from app.db.pool import Connection
 from app.db.uploads import Upload
 from app.domain.rows import KEPT_FORM, kept_line
-from app.domain.status_document import submission_document
 from app.domain.uploads import RowVerdict, UploadOptions
 from app.errors import (
     CommitInDoubtError,
     ConflictError,
-    DatabaseUnavailableError,
     InvalidInputError,
     NotFoundError,
     TransientError,
@@ -35,7 +32,7 @@ from app.errors import (
 )
 from app.services.context import Caller, Context
 from app.services.intake import Intake
-from app.services.submit import Submission
+from app.services.submission import Submission, as_before, submit_once, wake_sweepers
 from app.services.upload_job import Target, check_options, find_target, store_job
 from app.services.verdicts import MOST_RECORD_BYTES, check_kept
 from app.storage.chunks import in_blocks
@@ -84,7 +81,7 @@ def retry_failed(
             source = _find_source(conn, caller, job_id, is_uncertain_too=is_uncertain_too)
     if source is None:
         assert isinstance(known, Existing)
-        return _as_before(known)
+        return as_before(known)
     intake = Intake(ctx, caller.organisation_id, source.target, is_digested=False)
     try:
         submission = _submit(ctx, caller, source, intake, idempotency_key, digest)
@@ -93,8 +90,7 @@ def retry_failed(
     except BaseException:
         intake.discard()
         raise
-    with contextlib.suppress(DatabaseUnavailableError), ctx.db.connection() as conn:
-        notices.wake_sweepers(conn)
+    wake_sweepers(ctx)
     return submission
 
 
@@ -171,16 +167,10 @@ def _submit(ctx: Context, caller: Caller, source: _Source, intake: Intake, key: 
         raise ConflictError(_nothing(ctx, source, rows))
     intake.keep(in_blocks(chain([first], lines), _BLOCK_BYTES))
     with ctx.db.transaction() as conn:
-        if key is None:
-            return _take_over(ctx, conn, caller, source, intake, rows)
-        claimed = idempotency.claim(conn, caller.organisation_id, key, digest)
-        if not isinstance(claimed, Existing):
-            submission = _take_over(ctx, conn, caller, source, intake, rows)
-            answer = submission_document(submission.instance_id, submission.job_id, submission.status)
-            idempotency.complete(conn, caller.organisation_id, key, answer)
-            return submission
-    intake.discard()
-    return _as_before(claimed)
+        submission = submit_once(conn, caller, key, digest, lambda: _take_over(ctx, conn, caller, source, intake, rows))
+    if submission.is_repeated:
+        intake.discard()
+    return submission
 
 
 def _take_over(
@@ -223,10 +213,6 @@ def _nothing(ctx: Context, source: _Source, rows: _Rows) -> str:
     taken = f" Job {others[-1]} took over those that there were: retry what failed there." if others else ""
     left_out = " ".join(_notices(source, rows))
     return f"Job {source.job.id} has no failed rows to be sent again.{taken} {left_out}".strip()
-
-
-def _as_before(known: Existing) -> Submission:
-    return Submission(int(known.response["id"]), int(known.response["instanceId"]))
 
 
 def _digest(instance_id: int, job_id: int, *, is_uncertain_too: bool) -> str:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
-from app.callbacks.urls import Resolver, check_url
 from app.connectors.children import find_child, find_listed
 from app.connectors.model import ObjectSpec
 from app.connectors.objects import check_query, planned_page_size
-from app.db import connectors, idempotency, jobs, notices
+from app.db import connectors, jobs
 from app.db.connectors import Pin
 from app.db.jobs import NewJob
 from app.db.pool import Connection
 from app.domain.criteria import DownloadCriteria, Engine
 from app.domain.ids import scatter
-from app.domain.jobs import JobStatus
-from app.domain.status_document import submission_document
-from app.errors import ConflictError, DatabaseUnavailableError, InvalidInputError, UnauthorizedError
+from app.errors import ConflictError, InvalidInputError, UnauthorizedError
 from app.services.context import Caller, Context
 from app.services.continuation import GoingOn, go_on, take_over
 from app.services.elements import pinned_connector
@@ -26,17 +22,7 @@ from app.services.pushing import pushed_of
 from app.services.querying import with_date_field
 from app.services.selecting import selection_of
 from app.services.slicing import asked_of_vendor, spans_of
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What a submission answers (reference 1)."""
-
-    job_id: int
-    instance_id: int
-    status: JobStatus = JobStatus.CREATED
-    notice: str | None = None
-    """What was done otherwise than asked, for the header Elements-Error."""
+from app.services.submission import Submission, check_callback, ignored_notice, submit_once, wake_sweepers
 
 
 def submit_download(
@@ -60,30 +46,13 @@ def submit_download(
     if criteria.child is not None and criteria.api_limit == 1:
         raise InvalidInputError("apiLimit 1 is too small: a page and a `child` take 2 calls.", field="/apiLimit")
     check_callback(ctx, criteria.notification_url, callback_name)
-    if idempotency_key is None:
-        with ctx.db.connection() as conn:
-            submission = _store(ctx, conn, caller, criteria, engine)
-    else:
-        with ctx.db.transaction() as conn:
-            claimed = idempotency.claim(conn, caller.organisation_id, idempotency_key, request_digest)
-            if isinstance(claimed, idempotency.Existing):
-                return Submission(int(claimed.response["id"]), int(claimed.response["instanceId"]))
-            submission = _store(ctx, conn, caller, criteria, engine)
-            answer = submission_document(submission.instance_id, submission.job_id, submission.status)
-            idempotency.complete(conn, caller.organisation_id, idempotency_key, answer)
-    # The job stands whatever becomes of this: the sweeper looks every few seconds anyway.
-    with contextlib.suppress(DatabaseUnavailableError), ctx.db.connection() as conn:
-        notices.wake_sweepers(conn)
+    # Only what must stand or fall with the key's row needs a transaction: the job is one statement.
+    with ctx.db.connection() if idempotency_key is None else ctx.db.transaction() as conn:
+        submission = submit_once(
+            conn, caller, idempotency_key, request_digest, lambda: _store(ctx, conn, caller, criteria, engine)
+        )
+    wake_sweepers(ctx)
     return submission
-
-
-def check_callback(ctx: Context, url: str | None, name: str) -> None:
-    """Refuse a callback URL that is not to be called. Raises InvalidInputError, AddressRefusedError naming `name`."""
-    if url is None:
-        return
-    # Behind an egress proxy names are resolved there, and perhaps nowhere else.
-    resolve: Resolver | None = (lambda _host, _port: []) if ctx.settings.proxy_url else None
-    check_url(ctx.addresses, url, field=name, resolve=resolve)
 
 
 def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine) -> Submission:
@@ -164,8 +133,3 @@ def _notices(criteria: DownloadCriteria, page_size: int) -> Iterator[str]:
         yield f"pageSize {criteria.page_size} is over the vendor's maximum; {page_size} is used."
     if criteria.ignored:
         yield ignored_notice(criteria.ignored)
-
-
-def ignored_notice(names: Sequence[str]) -> str:
-    """That these keys of a submission mean nothing to us."""
-    return f"Ignored: {', '.join(name[:100] for name in names[:20])}."

@@ -6,22 +6,18 @@ where the connector says how, and else called uncertain.
 
 from __future__ import annotations
 
-import random
 import time
 
 import structlog
 
 from app.connectors.classify import Verdict
 from app.connectors.model import Action
-from app.db import checkpoints, slices, upload_rows, uploads
-from app.db.pool import Connection
-from app.db.slices import Claim, HandBack, Position, Standing
-from app.db.upload_rows import Step
+from app.db import upload_rows, uploads
+from app.db.slices import Claim, HandBack, Position
 from app.domain.jobs import JobStatus, StopReason
-from app.domain.retry import PATIENCE_S, GiveUp, RetryPolicy, decide
-from app.domain.rows import UnreadableInputError
+from app.domain.retry import PATIENCE_S, GiveUp
 from app.domain.stalls import CALLING
-from app.errors import ConfigError, DatabaseUnavailableError, LostClaimError, StorageError, TransientError
+from app.errors import DatabaseUnavailableError, LostClaimError
 from app.services.context import Context
 from app.services.finish import BY_THE_USER
 from app.services.lease import Lease
@@ -51,9 +47,6 @@ class UploadLeg:
         self._plan = plan
         self._window: Window | None = None
         self._end = LegEnd(ctx, claim, lease, self, self)
-        settings = ctx.settings
-        self._policy = RetryPolicy(settings.retry_tries, settings.retry_base_s, settings.retry_cap_s)
-        self._dice = random.Random()  # noqa: S311 - jitter, not a secret
         self._tries = claim.try_count
         self._is_refreshed = False
         self._trouble: Verdict | None = None
@@ -74,49 +67,43 @@ class UploadLeg:
     def run(self) -> None:
         """Send until something ends the leg, and leave the slice in a state from which anybody can go on."""
         try:
-            self._until_over()
+            self._end.carry(self)
         except LostClaimError as error:
             log.info("leg.lost_claim", reason=error.message)
         except DatabaseUnavailableError as error:
             log.warning("leg.given_up", reason=error.message)
         finally:
-            if self._window is not None:
-                self._window.abandon()
+            self.drop()
 
-    def _until_over(self) -> None:
-        try:
-            if self._claim.position.exhausted:
-                self._end.finish(JobStatus.COMPLETED, StopReason.EXHAUSTED, "")
-                return
-            window = self._window = self._open()
-            while self._step(window):
-                pass
-        except (LostClaimError, DatabaseUnavailableError):
-            raise
-        except UnreadableInputError as error:
-            self._end.finish(JobStatus.ABORTED, StopReason.UNREADABLE_INPUT, error.message)
-        except TransientError as error:
-            self._start_over(StopReason.CONFIG, f"Storage: {error.message}", error.retry_after_s)
-        except StorageError as error:
-            self._end.finish(JobStatus.ABORTED, StopReason.CONFIG, f"The storage refuses: {error.message}")
-        except ConfigError as error:
-            self._end.finish(JobStatus.ABORTED, StopReason.CONFIG, error.message)
-        except Exception as error:
-            # A mistake of ours must not hold the lease until it runs out, nor look like a worker's death.
-            log.exception("leg.failed")
-            self._start_over(
-                StopReason.CRASHES, f"Haulage itself failed ({type(error).__name__}); see the worker's log."
-            )
+    @property
+    def is_any_committed(self) -> bool:
+        """See LegEnd.carry; so are the other public methods."""
+        return self.committed != self._claim.position
+
+    def settle(self) -> None:
+        """The file cannot be read on, but answers are under way: rows must not be uncertain for that."""
+        self.commit()
+
+    def drop(self) -> None:
+        """What is under way stays in doubt: nobody knows what the window is worth."""
+        if self._window is not None:
+            self._window.abandon()
+
+    def step(self) -> bool:
+        """Do the next thing; False once the slice is handed back or the run has ended."""
+        if self._claim.position.exhausted:
+            return self._end.finish(JobStatus.COMPLETED, StopReason.EXHAUSTED, "")
+        self._window = self._window or self._open()
+        return self._step(self._window)
 
     def _open(self) -> Window:
-        form = form_of(self._ctx, self._plan)
-        self._lease.persist(lambda conn: uploads.set_form(conn, self._claim.job_id, form.as_json()))
-        claim = self._claim
+        claim, form = self._claim, form_of(self._ctx, self._plan)
+        if self._plan.upload.form is None:
+            self._lease.persist(lambda conn: uploads.set_form(conn, claim.job_id, form.as_json()))
         opened = self._lease.persist(lambda conn: upload_rows.take_over(conn, claim.slice_id, claim.number))
         return Window(self._plan, rows_of(self._ctx, self._plan, form), opened, time.monotonic())
 
     def _step(self, window: Window) -> bool:
-        """Do the next thing; False once the slice is handed back or the run has ended."""
         self._show_life(window)
         self._take_in(window)
         if self._lease.is_cancelled:
@@ -186,7 +173,7 @@ class UploadLeg:
         """A leg that sends a row again and hears nothing of it is a try, or a row would be sent for ever."""
         is_try = window.is_unanswered and self._tries <= self._claim.try_count
         tries = self._tries + is_try
-        if tries >= self._policy.tries:
+        if tries >= self._ctx.settings.retry_tries:
             text = f"The vendor gives no answer that tells what became of a row ({tries} tries without progress)"
             return self._end.finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, text)
         reason = "Rows whose outcome is unknown are looked up once the vendor must have settled"
@@ -217,21 +204,12 @@ class UploadLeg:
             self._commit_step(window)
 
     def _commit_step(self, window: Window) -> None:
-        step = window.step()
-        asked_at = time.monotonic()
-        standing = self._lease.persist(lambda conn: self._send_step(conn, step))
-        self._lease.note(standing, asked_at)
-        self._lease.checkpoint += 1
+        step, claim, lease_s = window.step(), self._claim, self._ctx.settings.lease_s
+        self._lease.advance(
+            lambda conn, number: upload_rows.advance(conn, claim.slice_id, claim.number, number, step, lease_s=lease_s)
+        )
         window.committed(step)
         self.committed = step.position
-
-    def _send_step(self, conn: Connection, step: Step) -> Standing | None:
-        """After a broken connection the same statement is sent again; its number tells whether the first one stands."""
-        claim, number, lease_s = self._claim, self._lease.checkpoint, self._ctx.settings.lease_s
-        standing = upload_rows.advance(conn, claim.slice_id, claim.number, number, step, lease_s=lease_s)
-        if standing is None and checkpoints.find_checkpoint(conn, claim.slice_id, claim.number) == number + 1:
-            return slices.renew(conn, claim.slice_id, claim.number, lease_s=lease_s)
-        return standing
 
     # What a failed call leads to --------------------------------------------------------------------------------------
 
@@ -258,7 +236,7 @@ class UploadLeg:
 
     def _try_again(self, verdict: Verdict) -> bool | None:
         self._tries += 1
-        decision = decide(self._policy, self._tries, verdict.retry_after_s, self._dice)
+        decision = self._end.decide(self._tries, verdict.retry_after_s)
         if isinstance(decision, GiveUp):
             text = f"{verdict.message} ({decision.tries} tries without progress)"
             return self._end.finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, text)
@@ -272,12 +250,3 @@ class UploadLeg:
         return self._end.hand_back(
             HandBack(decision.wait_s, self._tries, wait_reason=f"Vendor: {text}", last_error=text)
         )
-
-    def _start_over(self, reason: StopReason, cause: str, retry_after_s: float | None = None) -> None:
-        """Rows under way stay in doubt; the position is tried again later, or given up as any other failure."""
-        tries = self._claim.try_count + 1 if self.committed == self._claim.position else 1
-        decision = decide(self._policy, tries, retry_after_s, self._dice)
-        if isinstance(decision, GiveUp):
-            self._end.run_over(JobStatus.ABORTED, reason, f"{cause} ({tries} tries without progress)")
-        else:
-            self._end.hand_back(HandBack(decision.wait_s, tries, wait_reason=cause, last_error=cause))

@@ -22,7 +22,7 @@ from app.domain.uploads import UploadAction, UploadOptions
 from app.errors import ConflictError
 from app.services.context import Caller, Context
 from app.services.elements import pinned_connector
-from app.services.submit import Submission, ignored_notice
+from app.services.submission import Submission, ignored_notice
 
 _FORMATS = {"csv": FileFormat.CSV, "json": FileFormat.JSON}
 

@@ -17,7 +17,7 @@ from app.domain.uploads import UploadOptions
 from app.errors import ConfigError
 from app.services.context import Context
 from app.services.elements import pinned_connector
-from app.services.plan import InstanceGoneError
+from app.services.plan import open_instance
 from app.services.vendor_budget import VendorBudget
 from app.storage.inputs import plain_chunks
 
@@ -75,16 +75,10 @@ def load_upload(ctx: Context, conn: Connection, claim: Claim) -> UploadPlan:
 def _client(
     ctx: Context, conn: Connection, found: Footing, options: UploadOptions, budget: VendorBudget
 ) -> WriteClient:
-    if found.is_deleted:
-        raise InstanceGoneError("The instance of this job was deleted.")
-    if found.is_disabled:
-        raise InstanceGoneError("The instance of this job is disabled.")
-    job = found.job
-    connector = pinned_connector(conn, job.connector_revision_id, found.digest)
-    secrets = ctx.vault.open(job.organisation_id, job.instance_id, found.secrets)
+    connector, secrets = open_instance(ctx, conn, found)
     return WriteClient(
         connector,
-        job.object_name,
+        found.job.object_name,
         options.action,
         options.identifier,
         found.configuration,

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
 
+MIXED = b"email,age\na@x.test,1\nb@x.test,old\nno address,3\nc@x.test,4,5\nd@x.test,6\n"
+"""Five rows: created, unreadable, refused, unreadable, created."""
+
+
 class UploadDoor(UploadEngine):
     """Calls are made as the newest tenant unless told otherwise."""
 
@@ -32,6 +36,12 @@ class UploadDoor(UploadEngine):
         self.app.extensions[EXTENSION] = replace(self.engine.ctx, db=self.engine.plain_db)  # only legs are stepped
         headers = {"Authorization": self._header(as_ or self.tenant), **options.pop("headers", {})}
         return self.app.test_client().open(PREFIX + path, method=method, headers=headers, **options)
+
+    def ended(self, content: bytes, **options: Any) -> int:
+        """An upload that was run to its end; its job's id."""
+        job_id = self.submit(content, **options)
+        self.run(job_id)
+        return job_id
 
     def status(self, job_id: int) -> dict[str, Any]:
         document: dict[str, Any] = self.call("GET", f"/bulk/{job_id}/status").get_json()

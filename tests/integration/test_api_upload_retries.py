@@ -3,9 +3,8 @@
 import json
 import random
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,39 +15,24 @@ from app.domain.uploads import UploadAction
 from app.errors import DatabaseUnavailableError, HaulageError
 from app.services import control, retention, retrying, upload_job
 from tests.fakes.steps import Killed, Strike, cut, kill
-from tests.fakes.upload_door import UploadDoor
+from tests.fakes.upload_door import MIXED, UploadDoor
 from tests.fakes.upload_engine import csv_of, emails
 from tests.fakes.write_vendor import Trouble
 
 KEYED = {"create": {"method": "POST", "path": "/people", "id_at": "/id", "idempotency": "Idempotency-Key"}}
-MIXED = b"email,age\na@x.test,1\nb@x.test,old\nno address,3\nc@x.test,4,5\nd@x.test,6\n"
-
-
-@pytest.fixture
-def uploads(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UploadDoor]:
-    monkeypatch.setattr("app.services.lease._PAUSE_S", 0.001)
-    door = UploadDoor(database_url, tmp_path / "store", upload_calls=3, retry_base_s=0.0)
-    yield door
-    door.close()
-
-
-def ended(uploads: UploadDoor, content: bytes, **options: Any) -> int:
-    job_id = uploads.submit(content, **options)
-    uploads.run(job_id)
-    return job_id
 
 
 def refused_by_the_vendor(uploads: UploadDoor, count: int = 6) -> int:
     """A job of which the vendor refused every row: 422, and would take them now."""
     uploads.target.script.extend([Trouble(is_taken=False, status=422)] * count)
-    return ended(uploads, csv_of(emails(count)))
+    return uploads.ended(csv_of(emails(count)))
 
 
 def unsent(uploads: UploadDoor, rows: int = 8) -> int:
     """A job that was given up with rows that were read and surely not taken."""
     uploads.engine.configure(retry_tries=1)
     uploads.target.script.extend([None, *[Trouble(is_taken=False, status=503)] * 3])
-    job_id = ended(uploads, csv_of(emails(rows)))
+    job_id = uploads.ended(csv_of(emails(rows)))
     assert uploads.engine.job(job_id).status is JobStatus.ABORTED
     uploads.engine.configure(retry_tries=15)
     return job_id
@@ -68,7 +52,7 @@ def refusal(uploads: UploadDoor, job_id: int, status: int = 409, body: Any = Non
 class TestWhichRows:
     def test_only_failed_rows_are_sent_again(self, uploads: UploadDoor) -> None:
         uploads.target.script.extend([None, Trouble(is_taken=False, status=422), None])
-        first = ended(uploads, csv_of(emails(6)))
+        first = uploads.ended(csv_of(emails(6)))
         assert [item["rowNumber"] for item in uploads.errors(first)] == [2]
 
         second = uploads.retried(first)
@@ -90,7 +74,7 @@ class TestWhichRows:
         url = "http://127.0.0.1:9/hook"
         options = {"action": UploadAction.UPSERT, "identifier": "email", "is_serial": True, "callback_payload": "x"}
         uploads.target.script.append(Trouble(is_taken=False, status=422))
-        first = ended(uploads, csv_of(emails(2)), notification_url=url, **options)
+        first = uploads.ended(csv_of(emails(2)), notification_url=url, **options)
         old, new = (uploads.engine.job(job_id) for job_id in (first, uploads.retried(first)))
         assert new.criteria == old.criteria | {"retryOfJobId": first}
         assert (new.object_name, new.direction, new.engine) == (old.object_name, "UPLOAD", "V2")
@@ -98,7 +82,7 @@ class TestWhichRows:
 
     def test_rows_keep_number_line_and_bytes(self, uploads: UploadDoor) -> None:
         rows = [b'{"email": "x%d",  "price": 1.10, "t": "\\u00e9\xc3\xa9"}' % n for n in range(3)]
-        first = ended(uploads, b"\n".join(rows), format="json")
+        first = uploads.ended(b"\n".join(rows), format="json")
         before = uploads.rows(first)
         second = uploads.retried(first)
         uploads.run(second)
@@ -107,7 +91,7 @@ class TestWhichRows:
         ]
 
     def test_rows_that_could_not_be_read_are_left_out_and_told_of(self, uploads: UploadDoor) -> None:
-        first = ended(uploads, MIXED)
+        first = uploads.ended(MIXED)
         answer = uploads.retry(first)
         assert answer.get_json() == {
             "id": answer.get_json()["id"],
@@ -155,7 +139,7 @@ class TestDoubt:
 
     def test_uncertain_rows_only_where_asked(self, uploads: UploadDoor) -> None:
         uploads.target.script.extend([Trouble(is_taken=True), Trouble(is_taken=False, status=422)])
-        first = ended(uploads, csv_of(emails(4)))
+        first = uploads.ended(csv_of(emails(4)))
         answer = uploads.retry(first)
         assert answer.headers["Elements-Error"] == (
             "1 rows that the vendor may have taken are left out; includeUncertain sends them."
@@ -194,7 +178,7 @@ class TestDoubt:
         """A vendor may answer a key again as it did before, with the same refusal."""
         uploads.declare(**KEYED)
         uploads.clear(is_keyed=True)
-        first = ended(uploads, csv_of(["wrong"]))
+        first = uploads.ended(csv_of(["wrong"]))
         second = uploads.retried(first)
         uploads.run(second)
         assert len(uploads.target.answers) == 2
@@ -301,14 +285,14 @@ class TestRefusals:
         assert "has ended" in refusal(uploads, uploads.submit(MIXED))
 
     def test_a_job_without_failed_rows(self, uploads: UploadDoor) -> None:
-        assert "no failed rows" in refusal(uploads, ended(uploads, csv_of(emails(3))))
+        assert "no failed rows" in refusal(uploads, uploads.ended(csv_of(emails(3))))
 
     def test_a_job_of_unreadable_rows_alone(self, uploads: UploadDoor) -> None:
-        assert "2 rows could not be read" in refusal(uploads, ended(uploads, b"email,age\na,b\nc,d\n"))
+        assert "2 rows could not be read" in refusal(uploads, uploads.ended(b"email,age\na,b\nc,d\n"))
 
     def test_a_job_of_uncertain_rows_alone(self, uploads: UploadDoor) -> None:
         uploads.target.script.append(Trouble(is_taken=True))
-        assert "includeUncertain" in refusal(uploads, ended(uploads, csv_of(emails(3))))
+        assert "includeUncertain" in refusal(uploads, uploads.ended(csv_of(emails(3))))
 
     def test_a_download(self, uploads: UploadDoor) -> None:
         uploads.tenant = uploads.engine.tenant

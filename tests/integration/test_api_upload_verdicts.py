@@ -5,10 +5,8 @@ import gzip
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -19,27 +17,11 @@ from app.db.upload_verdicts import RowResult
 from app.errors import StorageError
 from app.http_client import HttpClient
 from app.services import control, retention, verdicts
-from tests.fakes.upload_door import UploadDoor
+from tests.fakes.upload_door import MIXED, UploadDoor
 from tests.fakes.upload_engine import csv_of, emails
 from tests.fakes.write_vendor import Trouble
 
 NEXT, RETURNED, TOTAL = "elements-next-page-token", "elements-returned-count", "elements-total-count"
-MIXED = b"email,age\na@x.test,1\nb@x.test,old\nno address,3\nc@x.test,4,5\nd@x.test,6\n"
-"""Five rows: created, unreadable, refused, unreadable, created."""
-
-
-@pytest.fixture
-def uploads(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UploadDoor]:
-    monkeypatch.setattr("app.services.lease._PAUSE_S", 0.001)
-    door = UploadDoor(database_url, tmp_path / "store", upload_calls=3, retry_base_s=0.0)
-    yield door
-    door.close()
-
-
-def ended(uploads: UploadDoor, content: bytes, **options: Any) -> int:
-    job_id = uploads.submit(content, **options)
-    uploads.run(job_id)
-    return job_id
 
 
 def stopped(uploads: UploadDoor, rows: int, after: int = 4) -> int:
@@ -53,7 +35,7 @@ class TestErrors:
     def test_thirty_seven_bad_rows_are_paged_as_the_reference_says(self, uploads: UploadDoor) -> None:
         """Reference 3c: 30, then 7 without a token."""
         good = emails(3)
-        job_id = ended(uploads, csv_of([*good, *(f"wrong {n}" for n in range(37))]))
+        job_id = uploads.ended(csv_of([*good, *(f"wrong {n}" for n in range(37))]))
 
         first = uploads.call("GET", f"/bulk/{job_id}/errors?pageSize=30")
         assert (len(first.get_json()), first.headers[RETURNED], first.headers[TOTAL]) == (30, "30", "37")
@@ -67,12 +49,12 @@ class TestErrors:
         assert again.get_json() == second.get_json(), "a token carries the size"
 
     def test_a_page_that_ends_with_the_last_row_has_no_token(self, uploads: UploadDoor) -> None:
-        job_id = ended(uploads, csv_of(["wrong"] * 4))
+        job_id = uploads.ended(csv_of(["wrong"] * 4))
         page = uploads.call("GET", f"/bulk/{job_id}/errors?pageSize=4")
         assert (len(page.get_json()), NEXT in page.headers) == (4, False)
 
     def test_an_item_tells_what_the_vendor_said_and_what_was_sent(self, uploads: UploadDoor) -> None:
-        job_id = ended(uploads, MIXED)
+        job_id = uploads.ended(MIXED)
 
         unreadable, refused, wide = uploads.errors(job_id)
         assert refused == {
@@ -94,12 +76,12 @@ class TestErrors:
 
     def test_a_record_keeps_its_digits(self, uploads: UploadDoor) -> None:
         row = b'{"email": "x", "price": 1.10, "long": 123456789012345678901234567890}'
-        job_id = ended(uploads, row, format="json")
+        job_id = uploads.ended(row, format="json")
         assert b'"price": 1.10' in (answer := uploads.call("GET", f"/bulk/{job_id}/errors")).data
         assert b"123456789012345678901234567890" in answer.data
 
     def test_values_are_masked_where_the_setting_says_so(self, uploads: UploadDoor) -> None:
-        job_id = ended(uploads, MIXED)
+        job_id = uploads.ended(MIXED)
         uploads.engine.configure(mask_row_values="yes")
 
         answer = uploads.call("GET", f"/bulk/{job_id}/errors")
@@ -110,12 +92,12 @@ class TestErrors:
 
     def test_secrets_are_hidden_always(self, uploads: UploadDoor) -> None:
         row = b'{"email": "no address", "login": {"password": "geheim-1"}}'
-        job_id = ended(uploads, row, format="json")
+        job_id = uploads.ended(row, format="json")
         (item,) = uploads.errors(job_id)
         assert item["record"] == {"email": "no address", "login": {"password": "********"}}
 
     def test_so_are_those_of_a_row_that_is_no_json(self, uploads: UploadDoor) -> None:
-        job_id = ended(uploads, b'{"password": "geheim-1" "x"}', format="json")
+        job_id = uploads.ended(b'{"password": "geheim-1" "x"}', format="json")
         (item,) = uploads.errors(job_id)
         assert item["excerpt"] == "********"
         assert "geheim-1" not in str(item)
@@ -124,7 +106,7 @@ class TestErrors:
         self, uploads: UploadDoor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(verdicts, "MOST_RECORD_BYTES", 1000)
-        job_id = ended(uploads, csv_of([str(n) + "x" * 400 for n in range(9)]))
+        job_id = uploads.ended(csv_of([str(n) + "x" * 400 for n in range(9)]))
         found, token = [], ""
         while True:
             page = uploads.call("GET", f"/bulk/{job_id}/errors?pageSize=8&nextPage={token}")
@@ -148,7 +130,7 @@ class TestErrors:
         assert (answer.get_json(), answer.headers[RETURNED], answer.headers[TOTAL]) == ([], "0", "0")
 
     def test_a_foreign_job_is_none(self, uploads: UploadDoor) -> None:
-        job_id = ended(uploads, MIXED)
+        job_id = uploads.ended(MIXED)
         stranger = uploads.engine.tenant
         for path in (f"/bulk/{job_id}/errors", f"/bulk/{job_id}/results"):
             assert uploads.call("GET", path, as_=stranger).status_code == 404
@@ -157,7 +139,7 @@ class TestErrors:
 
 class TestResults:
     def test_every_row_has_its_verdict_and_id(self, uploads: UploadDoor) -> None:
-        job_id = ended(uploads, MIXED)
+        job_id = uploads.ended(MIXED)
 
         found = uploads.results(job_id)
         assert all(RowResultSchema().validate(row) == {} for row in found)
@@ -171,7 +153,7 @@ class TestResults:
 
     @pytest.mark.parametrize("accept", [None, "*/*", "application/jsonl"])
     def test_json_lines_without_a_wish(self, uploads: UploadDoor, accept: str | None) -> None:
-        job_id = ended(uploads, MIXED)
+        job_id = uploads.ended(MIXED)
         answer = uploads.call("GET", f"/bulk/{job_id}/results", headers={"Accept": accept} if accept else {})
         assert answer.headers["Content-Type"] == "application/jsonl"
         assert answer.headers["Content-Disposition"] == f'attachment; filename="people-{job_id}-results.jsonl"'
@@ -179,7 +161,7 @@ class TestResults:
 
     def test_the_other_formats_say_the_same(self, uploads: UploadDoor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(verdicts, "_BATCH", 2)
-        job_id = ended(uploads, MIXED)
+        job_id = uploads.ended(MIXED)
         path, rows = f"/bulk/{job_id}/results", uploads.results(job_id)
 
         array = uploads.call("GET", path, headers={"Accept": "application/json"})
@@ -195,13 +177,13 @@ class TestResults:
         assert uploads.call("HEAD", path).data == b""
 
     def test_an_upload_without_rows_has_an_empty_answer(self, uploads: UploadDoor) -> None:
-        job_id = ended(uploads, b"email,age\n")
+        job_id = uploads.ended(b"email,age\n")
         assert uploads.results(job_id) == []
         assert uploads.call("GET", f"/bulk/{job_id}/results", headers={"Accept": "application/json"}).get_json() == []
 
     def test_rows_are_read_in_pages(self, uploads: UploadDoor, monkeypatch: pytest.MonkeyPatch) -> None:
         """Never one huge query: the memory is that of a page."""
-        job_id = ended(uploads, csv_of(emails(25)))
+        job_id = uploads.ended(csv_of(emails(25)))
         sizes: list[int] = []
         read = upload_verdicts.find_results
 
@@ -223,7 +205,7 @@ class TestResults:
     def test_what_was_not_sent_says_so(self, uploads: UploadDoor) -> None:
         uploads.engine.configure(retry_tries=1)
         uploads.target.script.extend([None, *[Trouble(is_taken=False, status=503)] * 50])
-        job_id = ended(uploads, csv_of(emails(8)))
+        job_id = uploads.ended(csv_of(emails(8)))
 
         assert uploads.engine.job(job_id).status == "ABORTED"
         found = Counter(row["verdict"] for row in uploads.results(job_id))
@@ -252,7 +234,7 @@ class TestResults:
         self, uploads: UploadDoor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A short list must never look like a whole one."""
-        job_id = ended(uploads, csv_of(emails(25)))
+        job_id = uploads.ended(csv_of(emails(25)))
         monkeypatch.setattr(verdicts, "_BATCH", 5)
         found = verdicts.open_verdicts(uploads.engine.ctx, uploads.tenant.caller, job_id)
         assert found is not None
@@ -274,7 +256,7 @@ class TestResults:
 
 @pytest.mark.parametrize("path", ["", "/data", "/people", "/people/data"])
 def test_an_upload_has_no_result_of_a_download(uploads: UploadDoor, path: str) -> None:
-    job_id = ended(uploads, MIXED)
+    job_id = uploads.ended(MIXED)
     answer = uploads.call("GET", f"/bulk/{job_id}{path}")
     assert answer.status_code == 400
     assert f"GET /bulk/{job_id}/results" in answer.get_json()["message"]
@@ -282,7 +264,7 @@ def test_an_upload_has_no_result_of_a_download(uploads: UploadDoor, path: str) -
 
 class TestStatus:
     def test_counts_and_evidence(self, uploads: UploadDoor) -> None:
-        job_id = ended(uploads, MIXED, callback_payload="abc")
+        job_id = uploads.ended(MIXED, callback_payload="abc")
 
         told = uploads.status(job_id)
         assert StatusSchema(exclude=()).validate({k: v for k, v in told.items() if k != "callback-payload"}) == {}
@@ -304,7 +286,7 @@ class TestStatus:
 
     def test_a_file_of_bad_rows_alone_is_completed(self, uploads: UploadDoor) -> None:
         """Reference 2: recordsCount 2, recordsFailedCount 2."""
-        told = uploads.status(ended(uploads, csv_of(["wrong", "worse"])))
+        told = uploads.status(uploads.ended(csv_of(["wrong", "worse"])))
         assert (told["status"], told["recordsCount"], told["recordsFailedCount"]) == ("COMPLETED", 2, 2)
         assert "error" not in told
 
@@ -327,7 +309,7 @@ class TestStatus:
 
     def test_uncertain_rows_are_failures_that_are_told_apart(self, uploads: UploadDoor) -> None:
         uploads.target.script.append(Trouble(is_taken=True))
-        told = uploads.status(job_id := ended(uploads, csv_of(emails(4))))
+        told = uploads.status(job_id := uploads.ended(csv_of(emails(4))))
         assert (told["recordsFailedCount"], told["metadata"]["verdicts"]["UNCERTAIN"]) == (1, 1)
         assert told["statusMessage"].endswith("1 of them failed (1 may have been taken)")
         assert "1 uncertain" in told["metadata"]["evidence"]
@@ -359,7 +341,7 @@ class TestStatus:
 
     @pytest.mark.parametrize(("direction", "count"), [("UPLOAD", 1), ("DOWNLOAD", 0)])
     def test_jobs_can_be_narrowed_to_uploads(self, uploads: UploadDoor, direction: str, count: int) -> None:
-        job_id = ended(uploads, MIXED)
+        job_id = uploads.ended(MIXED)
         found = uploads.call("GET", "/bulk/jobs", query_string={"where": f"job_direction='{direction}'"}).get_json()
         assert [job["id"] for job in found] == [job_id] * count
         for job in found:
@@ -369,7 +351,7 @@ class TestStatus:
 
 class TestRemoval:
     def test_deleted_files_take_input_and_rows_with_them(self, uploads: UploadDoor) -> None:
-        job_id, kept = ended(uploads, MIXED), ended(uploads, MIXED)
+        job_id, kept = uploads.ended(MIXED), uploads.ended(MIXED)
         others = uploads.inputs()
         assert uploads.call("DELETE", f"/bulk/{job_id}").status_code == 200
         assert len(others - uploads.inputs()) == 1
@@ -387,7 +369,7 @@ class TestRemoval:
     def test_the_retention_does_the_same(self, uploads: UploadDoor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retention, "_UPLOAD_ROWS", 2)
         monkeypatch.setattr(retention, "_ROW_STATEMENTS", 2)
-        job_id = ended(uploads, MIXED)
+        job_id = uploads.ended(MIXED)
         uploads.engine.execute("update jobs set files_expire_at = now() - interval '1 s'")
 
         assert retention.sweep_files(uploads.engine.ctx) == 1
@@ -399,7 +381,7 @@ class TestRemoval:
         assert uploads.call("GET", f"/bulk/{job_id}/results").status_code == 410
 
     def test_rows_of_long_ago_are_forgotten(self, uploads: UploadDoor) -> None:
-        job_id = ended(uploads, MIXED)
+        job_id = uploads.ended(MIXED)
         uploads.call("DELETE", f"/bulk/{job_id}")
         retention.sweep_orphans(uploads.engine.ctx)
         uploads.engine.execute("update jobs set files_deleted_at = now() - interval '1 year'")

@@ -2,8 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,9 +14,9 @@ from app.services import control
 from tests.fakes.steps import Killed, cut
 from tests.fakes.upload_engine import UploadEngine, csv_of, emails
 from tests.fakes.write_vendor import Trouble
+from tests.fixtures.uploads import CALLS
 
 COUNT = 8
-CALLS = 3
 KEYED = {"create": {"method": "POST", "path": "/people", "id_at": "/id", "idempotency": "Idempotency-Key"}}
 LOOKED_UP = {
     "look_up": {
@@ -31,14 +29,6 @@ LOOKED_UP = {
     }
 }
 BATCH = {"batch": {"create": {"path": "/batch", "max": 4, "mode": "atomic", "results": "", "id_at": "/id"}}}
-
-
-@pytest.fixture
-def uploads(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UploadEngine]:
-    monkeypatch.setattr("app.services.lease._PAUSE_S", 0.001)
-    engine = UploadEngine(database_url, tmp_path / "store", upload_calls=CALLS, retry_base_s=0.0)
-    yield engine
-    engine.close()
 
 
 def assert_each_once(uploads: UploadEngine, job_id: int, addresses: list[str]) -> None:

@@ -1,8 +1,6 @@
 """Cancel, restart, sweeper, waits and stalls are the same for uploads as for downloads (issue 5.5)."""
 
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,18 +15,14 @@ from app.services.sweep import sweep
 from tests.fakes.upload_door import UploadDoor
 from tests.fakes.upload_engine import csv_of, emails
 from tests.fakes.write_vendor import Trouble
+from tests.fixtures.uploads import CALLS
 
 COUNT = 8
-CALLS = 3
 
 
-@pytest.fixture
-def uploads(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UploadDoor]:
-    monkeypatch.setattr("app.services.lease._PAUSE_S", 0.001)
+@pytest.fixture(autouse=True)
+def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.services.lease._LOOK_S", 0.0)
-    door = UploadDoor(database_url, tmp_path / "store", upload_calls=CALLS, retry_base_s=0.0)
-    yield door
-    door.close()
 
 
 def step_of(uploads: UploadDoor, name: str) -> int:

@@ -19,20 +19,20 @@ def test_members_and_the_zeros_behind_them_are_read_in_windows_of_any_size(
     decoding._FIRST_WINDOW, decoding._LAST_WINDOW = window_bytes, 4 * window_bytes
     try:
         plain = b"".join(part for part, _ in parts)
-        assert decode_body([packed], "gzip", len(plain)) == plain
+        assert decode_body(packed, "gzip", len(plain)) == plain
         if plain:
             with pytest.raises(BodyOverflowError):
-                decode_body([packed], "gzip", len(plain) - 1)
+                decode_body(packed, "gzip", len(plain) - 1)
     finally:
         decoding._FIRST_WINDOW, decoding._LAST_WINDOW = first, last
 
 
 def test_a_hundred_thousand_members_are_no_burden() -> None:
-    assert decode_body([gzip.compress(b"x", mtime=0) * 100_000], "gzip", 100_000) == b"x" * 100_000
+    assert decode_body(gzip.compress(b"x", mtime=0) * 100_000, "gzip", 100_000) == b"x" * 100_000
 
 
 @given(st.integers(1, 60))
 def test_a_body_cut_anywhere_inside_a_member_is_damaged(cut: int) -> None:
     packed = gzip.compress(b"one", mtime=0) + gzip.compress(bytes(range(256)), mtime=0)[:cut]
     with pytest.raises(BodyDamagedError):
-        decode_body([packed], "gzip", 1000)
+        decode_body(packed, "gzip", 1000)
