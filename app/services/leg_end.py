@@ -98,7 +98,7 @@ class LegEnd:
         except (LostClaimError, DatabaseUnavailableError):
             raise
         except TransientError as error:
-            work.drop()
+            work.settle()
             return self._start_over(work, StopReason.CONFIG, f"Storage: {error.message}", error.retry_after_s)
         except StorageError as error:
             return self._give_up(work, StopReason.CONFIG, f"The storage refuses: {error.message}")

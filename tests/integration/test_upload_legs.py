@@ -2,6 +2,8 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +11,11 @@ import pytest
 
 from app.db import upload_rows
 from app.domain.jobs import JobStatus, StopReason
+from app.domain.rows import BadRow, Row
 from app.domain.uploads import UploadAction
+from app.errors import StorageUnavailableError
 from app.services import control
+from app.services.upload_plan import rows_of
 from tests.fakes.steps import Killed, cut
 from tests.fakes.upload_engine import UploadEngine, csv_of, emails
 from tests.fakes.write_vendor import Trouble
@@ -261,6 +266,23 @@ class TestDoubt:
         assert uploads.run(job_id) is JobStatus.ABORTED
         assert uploads.verdicts(job_id)["CREATED"] == 0
         assert "401" in (uploads.engine.job(job_id).error or "")
+
+    def test_a_store_that_fails_for_a_moment_leaves_no_row_in_doubt(
+        self, uploads: UploadEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*args: Any, **named: Any) -> Iterator[Row | BadRow]:
+            yield from islice(rows_of(*args, **named), CALLS)  # so many are under way then
+            raise StorageUnavailableError("The store does not answer.")
+
+        monkeypatch.setattr("app.services.upload.rows_of", broken)
+        job_id = uploads.submit(csv_of(emails(COUNT)))
+        uploads.engine.leg(job_id)
+        assert uploads.in_doubt(job_id) == 0
+        monkeypatch.undo()
+
+        assert uploads.run(job_id) is JobStatus.COMPLETED
+        assert uploads.verdicts(job_id) == {"CREATED": COUNT}
+        assert_each_once(uploads, job_id, emails(COUNT))
 
     def test_rows_are_not_spent_on_a_vendor_that_is_down(self, uploads: UploadEngine) -> None:
         uploads.engine.configure(retry_tries=3)
