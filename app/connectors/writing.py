@@ -135,17 +135,12 @@ class WriteClient:
         """Dotted name -> what the field holds; others are text."""
         return dict(self._object.writes.fields)
 
-    def fitting(self, rows: Sequence[OutRow]) -> int:
-        """How many of the first `rows` go into one call, by number, bytes and, where it matters, fields; at least 1."""
-        room = self.room()
-        return next((count for count, row in enumerate(rows) if not room.takes(row)), len(rows)) or 1
-
     def room(self) -> Room:
         """What one call can take, to be asked row by row."""
         return Room(self._batch, self._identifier)
 
     def start(self, rows: Sequence[OutRow], beat: Beat | None = None) -> WriteCall:
-        """Begin the one call that writes `rows`; at most `fitting(rows)` of them.
+        """Begin the one call that writes `rows`; at most as many as `room` takes.
 
         Fetches a CSRF token first where the connector declares one and none is held; `beat` is for that.
         What `http` raises instead of sending (BudgetWait) is not caught.

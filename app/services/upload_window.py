@@ -30,7 +30,7 @@ from app.connectors.writing import (
     Written,
 )
 from app.db.upload_rows import Change, Ending, NewRow, OpenRow, Step
-from app.domain.rows import BadRow, InputPosition, Row
+from app.domain.rows import BadRow, Row
 from app.domain.uploads import RowVerdict, UploadAction
 from app.services.upload_plan import UploadPlan
 from app.services.vendor_budget import BudgetWait
@@ -113,11 +113,6 @@ class Window:
         return OutRow(number, record, f"{self._plan.key_prefix(keyed_by)}-{number}-{digest}")
 
     # What is under way ------------------------------------------------------------------------------------------------
-
-    @property
-    def position(self) -> InputPosition:
-        """Behind the last row that was taken from the file."""
-        return self._at
 
     @property
     def is_idle(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -535,13 +536,19 @@ def test_items_are_what_the_vendor_wants() -> None:
     assert second == [10, "z"]
 
 
+def fitting(client: WriteClient, rows: Sequence[OutRow]) -> int:
+    """How many of the first rows go into one call."""
+    room = client.room()
+    return next((count for count, each in enumerate(rows) if not room.takes(each)), len(rows))
+
+
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=12))
 @example([0, 0, 0, 0, 930, 3000])
 def test_no_batch_is_larger_than_declared(sizes: list[int]) -> None:
     vendor = ScriptedVendor(MADE)
     client = client_of(vendor, batch={"create": {**BATCH, "max_bytes": 4000}})
     rows = [row({"t": "x" * size}, number) for number, size in enumerate(sizes)]
-    count = client.fitting(rows)
+    count = fitting(client, rows)
     client.start(rows[:count]).result()
     size = len(next(iter(vendor.bodies)) or b"")
     assert count == 1 or (size <= 4000 and count <= 10)
@@ -554,7 +561,7 @@ def test_rows_with_other_fields_go_into_another_batch_where_that_matters() -> No
     rows = [row({"a": 1, "b": 2}), row({"b": 3, "a": 4}), row({"a": 1}), row({"a": 1, "b": 1})]
     loose = client_of(ScriptedVendor(MADE), batch={"create": BATCH})
     strict = client_of(ScriptedVendor(MADE), batch={"create": {**BATCH, "same_fields": True}})
-    assert (loose.fitting(rows), strict.fitting(rows), strict.fitting(rows[2:])) == (4, 2, 1)
+    assert (fitting(loose, rows), fitting(strict, rows), fitting(strict, rows[2:])) == (4, 2, 1)
 
 
 # CSRF
