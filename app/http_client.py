@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pycurl
@@ -91,9 +92,23 @@ class HttpClient:
         """
         return Sent(self._lines(), request)
 
+    def together(self) -> AbstractContextManager[None]:
+        """Calls begun inside, by the calling thread, are sent when it ends, and not if it ends with an exception.
+
+        Sent one by one, each would have libcurl look at all that are under way.
+        """
+        return self._lines().together()
+
     def wait(self) -> None:
         """Let the calling thread's transfers go on until something arrives; a quarter of a second at most."""
         self._lines().go_on()
+
+    def let_handles_go(self) -> None:
+        """Free what many calls at once took of the calling thread's memory; connections are kept.
+
+        Each handle has buffers of half a megabyte, and every thread of a worker may have as many as an upload's calls.
+        """
+        self._lines().let_handles_go()
 
     def close(self) -> None:
         """Close the kept connections of the calling thread. Nothing of it may be in flight."""
@@ -153,6 +168,11 @@ class Sent:
         """Whether `result` would not have to wait; learnt in `HttpClient.wait`, or while another answer is read."""
         return self._transfer is None or self._transfer.is_over
 
+    @property
+    def is_sent(self) -> bool:
+        """The request, or a part of it, may have left. For calls that nobody has asked for the result of."""
+        return self._transfer is not None and self._transfer.is_sent
+
     def result(self, beat: Beat | None = None) -> Response:
         """The whole answer; see `HttpClient.request` for `beat` and what is raised."""
         if self._transfer is None:
@@ -175,6 +195,7 @@ class _Lines:
         self._policy = policy
         self._multi = pycurl.CurlMulti()
         self._kept_count = 0
+        self._is_held = False
         self._keep(_MAX_KEPT_CONNECTIONS)
         self._idle: list[Transfer] = []
         self._busy: dict[pycurl.Curl, Transfer] = {}
@@ -200,11 +221,21 @@ class _Lines:
             self._multi.add_handle(transfer.curl)
             self._busy[transfer.curl] = transfer
             self._keep(len(self._busy))
-            self._go_on()
+            if not self._is_held:
+                self._go_on()
         except BaseException:
             self.drop(transfer)
             raise
         return transfer
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+        self._go_on()
 
     def _keep(self, count: int) -> None:
         """Libcurl counts busy connections too, and closes one that becomes idle where there are more than these."""
@@ -220,8 +251,9 @@ class _Lines:
     def finish(self, transfer: Transfer, beat: Beat | None) -> Response:
         """Read the answer to its end."""
         if not transfer.is_sent and time.monotonic() - transfer.begun_at > _LEFT_ALONE_S:
+            request = transfer.request
             self.drop(transfer)
-            transfer = self.start(transfer.request)
+            transfer = self.start(request)
         transfer.ask()
         beat_at = time.monotonic() + BEAT_S
         try:
@@ -242,12 +274,15 @@ class _Lines:
             self._multi.remove_handle(transfer.curl)
         self._idle.append(transfer)
 
-    def close(self) -> None:
-        for transfer in [*self._busy.values()]:
-            self.drop(transfer)
+    def let_handles_go(self) -> None:
         for transfer in self._idle:
             transfer.curl.close()
         self._idle.clear()
+
+    def close(self) -> None:
+        for transfer in [*self._busy.values()]:
+            self.drop(transfer)
+        self.let_handles_go()
         self._multi.close()
 
     def _go_on(self) -> None:

@@ -120,6 +120,7 @@ class Transfer:
             opened.close()
         self._opened.clear()
         self._head_lines.clear()
+        self.request = _NOTHING
         self._body.seek(0)
         if self._body.getbuffer().nbytes > _KEPT_BODY_BYTES:
             self._body.truncate()

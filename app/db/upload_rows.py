@@ -109,7 +109,7 @@ with moved as (
     vendor_id, http_status, error_class, detail)
   select moved.job_id, new.number, new.line, new.record, new.verdict is null, (new.verdict is null)::int, new.keyed_by,
     new.verdict, new.vendor_id, new.http_status, new.error_class, new.detail
-  from moved, unnest(%(numbers)s::bigint[], %(lines)s::bigint[], %(records)s::bytea[], %(keyed_by)s::bigint[],
+  from moved, unnest(%(numbers)s::bigint[], %(lines)s::bigint[], %(records)b::bytea[], %(keyed_by)s::bigint[],
     %(new_verdicts)s::text[], %(new_vendor_ids)s::text[], %(new_statuses)s::integer[], %(new_classes)s::text[],
     %(new_details)s::text[])
     as new (number, line, record, keyed_by, verdict, vendor_id, http_status, error_class, detail)

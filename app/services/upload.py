@@ -74,6 +74,7 @@ class UploadLeg:
             log.warning("leg.given_up", reason=error.message)
         finally:
             self.drop()
+            self._ctx.http.let_handles_go()
 
     @property
     def is_any_committed(self) -> bool:
@@ -112,10 +113,12 @@ class UploadLeg:
             return ended
         if self._is_leg_over():
             return self._end.pause(self._tries)
-        wait = window.fill(time.monotonic()) if time.monotonic() >= self._resume_at else None
+        may_send = time.monotonic() >= self._resume_at
+        wait = window.fill(time.monotonic()) if may_send else None
         self._tell_and_send(window)
         if not window.is_idle:
-            self._wait_for_answers()
+            if not (may_send and window.is_more_due):
+                self._wait_for_answers()
             return True
         if window.is_empty and window.is_read:
             return self._end.finish(JobStatus.COMPLETED, StopReason.EXHAUSTED, "")
@@ -146,7 +149,7 @@ class UploadLeg:
             self._commit_step(window)
         if window.is_idle:
             self._heard_at = time.monotonic()
-        window.send(self._lease.check)
+        window.send(self._lease.check, time.monotonic())
 
     def _wait_for_answers(self) -> None:
         self._ctx.http.wait()
@@ -205,10 +208,11 @@ class UploadLeg:
 
     def _commit_step(self, window: Window) -> None:
         step, claim, lease_s = window.step(), self._claim, self._ctx.settings.lease_s
+        began_at = time.monotonic()
         self._lease.advance(
             lambda conn, number: upload_rows.advance(conn, claim.slice_id, claim.number, number, step, lease_s=lease_s)
         )
-        window.committed(step)
+        window.committed(step, time.monotonic() - began_at)
         self.committed = step.position
 
     # What a failed call leads to --------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ leaves in doubt at most the rows that were under way (design 2.2, issue 5.3).
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,21 +28,19 @@ from app.connectors.writing import (
     WriteResult,
     Written,
 )
-from app.db.upload_rows import Change, Ending, NewRow, OpenRow, Step
+from app.db.upload_rows import Change, Ending, OpenRow, Step
 from app.domain.rows import BadRow, Row
 from app.domain.uploads import RowVerdict, UploadAction
+from app.services.upload_feed import Feed, out_row
+from app.services.upload_pace import Pace
 from app.services.upload_plan import UploadPlan
 from app.services.vendor_budget import BudgetWait
-
-_MOST_READ = 500
-"""Rows of one step, at most: bad ones end as they are read, and take no call."""
 
 _MOST_BYTES = 8 * 1024 * 1024
 """Of the rows in work, so that many large ones do not fill the memory."""
 
 _UNKNOWN_IN_A_ROW = 3
-"""After so many calls whose outcome nobody knows the vendor is taken to be in trouble: rows should not be spent on it.
-"""
+"""After so many calls whose outcome nobody knows the vendor is taken to be in trouble: no rows are spent on it."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +54,11 @@ class _Doubt:
 
 @dataclass(frozen=True)
 class _Sent:
-    """Rows under way, with credentials that were renewed so many times."""
+    """Rows under way since `at` (monotonic), with credentials that were renewed so many times."""
 
     rows: list[OutRow]
     renewal: int
+    at: float
 
 
 class Window:
@@ -69,17 +67,15 @@ class Window:
     def __init__(self, plan: UploadPlan, rows: Iterator[Row | BadRow], opened: Sequence[OpenRow], now: float) -> None:
         """`opened`: rows of the table without a verdict, as the holder before left them; `now`: monotonic."""
         self._plan = plan
-        self._rows = rows
-        self._at = plan.position
-        self._peeked: Row | BadRow | None = None
-        self.is_read = False
-        """The file is at its end."""
+        self._feed = Feed(plan, rows)
+        self._pace = Pace(plan.most_calls)
+        self.is_more_due = False
+        """More could have been taken: by another step, at once."""
         self._ready: deque[list[OutRow]] = deque()
         self._doubts: list[_Doubt] = []
         self._calls: dict[WriteCall, _Sent] = {}
         self._looks: dict[LookUpCall, _Doubt] = {}
         self._to_send: list[list[OutRow]] = []
-        self._new: list[NewRow] = []
         self._changes: dict[int, Change] = {}
         self.calls_made = 0
         """Since the last step."""
@@ -96,7 +92,7 @@ class Window:
     def _take_over(self, opened: Sequence[OpenRow], now: float) -> None:
         """What the holder before left: rows that were not sent, and rows that may have been."""
         for each in opened:
-            row = self._out(each.number, each.record, each.keyed_by)
+            row = out_row(self._plan, each.number, each.record, each.keyed_by)
             self._bytes += len(each.record)
             if each.is_sent:
                 reason = "The worker died while the call was under way."
@@ -108,10 +104,6 @@ class Window:
     def _client(self) -> WriteClient:
         return self._plan.client  # may be made anew, with other credentials
 
-    def _out(self, number: int, record: bytes, keyed_by: int | None) -> OutRow:
-        digest = hashlib.sha256(record).hexdigest()[:16]
-        return OutRow(number, record, f"{self._plan.key_prefix(keyed_by)}-{number}-{digest}")
-
     # What is under way ------------------------------------------------------------------------------------------------
 
     @property
@@ -122,7 +114,12 @@ class Window:
     @property
     def is_empty(self) -> bool:
         """Nothing is left to do but what the file still holds."""
-        return self.is_idle and not (self._ready or self._doubts or self._to_send or self._new or self._changes)
+        return self.is_idle and not (self._ready or self._doubts or self._to_send or self.is_step_due)
+
+    @property
+    def is_read(self) -> bool:
+        """The file is at its end."""
+        return self._feed.is_at_end
 
     @property
     def is_any_ready(self) -> bool:
@@ -132,14 +129,14 @@ class Window:
     @property
     def is_done(self) -> bool:
         """With the next step every row of the file has its verdict."""
-        told = [*(each.ending for each in self._new), *(each.ending for each in self._changes.values())]
+        told = [*(each.ending for each in self._feed.new), *(each.ending for each in self._changes.values())]
         is_any_open = self._ready or self._doubts or self._to_send or not self.is_idle
         return self.is_read and not is_any_open and None not in told
 
     @property
     def is_step_due(self) -> bool:
         """There is something that PostgreSQL must hear."""
-        return bool(self._new or self._changes)
+        return bool(self._feed.new or self._changes)
 
     @property
     def is_unanswered(self) -> bool:
@@ -158,13 +155,18 @@ class Window:
     # Filling ----------------------------------------------------------------------------------------------------------
 
     def fill(self, now: float) -> BudgetWait | None:
-        """Take what may be sent now; why not more, where the vendor's budget is the reason.
+        """Take what the next step may tell of; why not more, where the vendor's budget is the reason.
 
         Raises what reading the file raises: rows before the fault are in the window then.
         """
-        read_until = self._at.row + _MOST_READ
+        self.is_more_due = False
+        self._feed.begin_step()
+        most_units = self._pace.most_calls
         while self._busy_count < self._plan.most_calls:
-            if not self._is_any_ready(now, read_until):
+            if not self._is_any_ready(now):
+                return None
+            if len(self._to_send) >= most_units:
+                self.is_more_due = True
                 return None
             try:
                 self._plan.budget.reserve()
@@ -173,27 +175,11 @@ class Window:
                 return wait
         return None
 
-    def _is_any_ready(self, now: float, read_until: int) -> bool:
+    def _is_any_ready(self, now: float) -> bool:
         if self._ready or any(each.look_at <= now for each in self._doubts):
             return True
-        if self._bytes >= _MOST_BYTES or len(self._doubts) >= self._plan.most_calls * self._plan.most_rows:
-            return False
-        return self._peek(read_until) is not None
-
-    def _peek(self, read_until: int) -> Row | None:
-        """The next good row; bad ones before it end here. None at the end, or where enough were read for one step."""
-        while self._peeked is None and self._at.row < read_until:
-            read = next(self._rows, None)
-            if read is None:
-                self.is_read = True
-                return None
-            if isinstance(read, BadRow):
-                ending = Ending(RowVerdict.FAILED, error_class="data", detail=read.message[:200])
-                self._new.append(NewRow(read.number, read.line, read.excerpt.encode("utf-8", "replace"), ending))
-                self._at = read.behind
-            else:
-                self._peeked = read
-        return self._peeked if isinstance(self._peeked, Row) else None
+        is_full = self._bytes >= _MOST_BYTES or len(self._doubts) >= self._plan.most_calls * self._plan.most_rows
+        return not is_full and self._feed.is_any()
 
     def _take(self, now: float) -> None:
         doubt = next((each for each in self._doubts if each.look_at <= now), None)
@@ -207,41 +193,37 @@ class Window:
                 self._changes[row.number] = Change(row.number, is_sent=True)
             self._to_send.append(unit)
         else:
-            self._to_send.append(self._read_unit())
-
-    def _read_unit(self) -> list[OutRow]:
-        unit: list[OutRow] = []
-        room = self._client.room()
-        while len(unit) < self._plan.most_rows and (row := self._peek(self._at.row + _MOST_READ)) is not None:
-            out = self._out(row.number, row.record, row.keyed_by)
-            if not room.takes(out):
-                break
-            self._peeked, self._at = None, row.behind
-            self._bytes += len(row.record)
-            unit.append(out)
-            self._new.append(NewRow(row.number, row.line, row.record, keyed_by=row.keyed_by))
-        return unit
+            unit = self._feed.take()
+            self._bytes += sum(len(row.record) for row in unit)
+            self._to_send.append(unit)
 
     # Telling and sending ----------------------------------------------------------------------------------------------
 
     def step(self) -> Step:
         """What PostgreSQL must hear next."""
-        return Step(
-            self._plan.at(self._at, is_done=self.is_done), self._new, list(self._changes.values()), self.calls_made
-        )
+        position = self._plan.at(self._feed.at, is_done=self.is_done)
+        return Step(position, self._feed.new, list(self._changes.values()), self.calls_made)
 
-    def committed(self, step: Step) -> None:
-        """That step stands."""
-        self._new, self._changes = [], {}
+    def committed(self, step: Step, took_s: float) -> None:
+        """That step stands, `took_s` after it was begun."""
+        self._pace.step_took(took_s)
+        self._feed.new, self._changes = [], {}
         self.calls_made -= step.calls_made
 
-    def send(self, check: Callable[[], None]) -> None:
+    def send(self, check: Callable[[], None], now: float) -> None:
         """Send what the step before told of. What the budget refuses after all is told of and waits.
 
-        `check` is asked right before each call, and raises where the slice is somebody else's by now: one that stood
-        still between the step and here would send what others have settled.
+        `check` is asked before each and right before they leave, and raises where the slice is somebody else's by now:
+        one that stood still between the step and here would send what others have settled.
         """
         units, self._to_send = self._to_send, []
+        if units:
+            with self._plan.budget.together():
+                self._start(units, check, now)
+                check()
+        self._plan.budget.release()
+
+    def _start(self, units: list[list[OutRow]], check: Callable[[], None], now: float) -> None:
         for number, unit in enumerate(units):
             check()
             try:
@@ -249,10 +231,9 @@ class Window:
             except BudgetWait:
                 for late in units[number:]:
                     self._wait_again(late)
-                break
-            self._calls[call] = _Sent(unit, self._renewal)
+                return
+            self._calls[call] = _Sent(unit, self._renewal, now)
             self.calls_made += 1
-        self._plan.budget.release()
 
     def _wait_again(self, unit: list[OutRow], *, is_first: bool = False) -> None:
         """Surely not taken; to be sent again."""
@@ -280,6 +261,7 @@ class Window:
         self._renewal += 1
 
     def _ended(self, call: WriteCall, sent: _Sent, now: float) -> Verdict | None:
+        self._pace.call_took(now - sent.at)
         trouble = self._heard(call.result(), sent.rows, now)
         is_old = sent.renewal < self._renewal
         return None if trouble is not None and trouble.action is Action.REFRESH_AUTH and is_old else trouble
@@ -382,10 +364,9 @@ class Window:
 
     def abandon(self) -> None:
         """Break off what is under way; it stays in doubt."""
-        for call in self._calls:
+        under_way: tuple[WriteCall | LookUpCall, ...] = (*self._calls, *self._looks)
+        for call in under_way:
             call.abandon()
-        for look in self._looks:
-            look.abandon()
         self._calls.clear()
         self._looks.clear()
         self._plan.budget.release()

@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -156,6 +156,10 @@ class VendorBudget:
                 return grant
             self.settle(grant)
         return None
+
+    def together(self) -> AbstractContextManager[None]:
+        """As `app.http_client.HttpClient.together`."""
+        return self._ctx.http.together()
 
     def keep_slots(self) -> None:
         """For whoever has many calls under way and waits for none in particular: about once a second."""

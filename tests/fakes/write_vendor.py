@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -70,6 +71,13 @@ class WriteVendor:
         """As app.http_client.HttpClient.wait: the answer that is on its way for longest comes."""
         if self._on_the_way:
             self._on_the_way.popleft().is_over = True
+
+    def together(self) -> AbstractContextManager[None]:
+        """As app.http_client.HttpClient.together, but each call is taken at once."""
+        return nullcontext()
+
+    def let_handles_go(self) -> None:
+        """As app.http_client.HttpClient.let_handles_go: there are none."""
 
     def start(self, request: Request) -> Taken:
         self.steps.take("before call")

@@ -1,0 +1,75 @@
+"""The rows of an upload's file: read one ahead of what is in work, and put together to what one call takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+from app.connectors.writing import OutRow
+from app.db.upload_rows import Ending, NewRow
+from app.domain.rows import BadRow, Row
+from app.domain.uploads import RowVerdict
+from app.services.upload_plan import UploadPlan
+
+_MOST_READ = 500
+"""Rows of one step, at most: bad ones end as they are read, and take no call."""
+
+
+class Feed:
+    """For one leg, and for one thread."""
+
+    def __init__(self, plan: UploadPlan, rows: Iterator[Row | BadRow]) -> None:
+        self._plan = plan
+        self._rows = rows
+        self._peeked: Row | None = None
+        self._until = 0
+        self.at = plan.position
+        """Behind the last row that was taken or ended as it was read."""
+        self.is_at_end = False
+        self.new: list[NewRow] = []
+        """Those rows, for the next step."""
+
+    def begin_step(self) -> None:
+        """From here on `is_any` reads what one step may tell of, and no more."""
+        self._until = self.at.row + _MOST_READ
+
+    def is_any(self) -> bool:
+        """Whether there is a good row for this step; bad ones before it end here.
+
+        Raises what reading the file raises: rows before the fault are in `new` then.
+        """
+        while self._peeked is None and self.at.row < self._until:
+            read = next(self._rows, None)
+            if read is None:
+                self.is_at_end = True
+                return False
+            if isinstance(read, Row):
+                self._peeked = read
+            else:
+                self._end(read)
+        return self._peeked is not None
+
+    def _end(self, bad: BadRow) -> None:
+        ending = Ending(RowVerdict.FAILED, error_class="data", detail=bad.message[:200])
+        self.new.append(NewRow(bad.number, bad.line, bad.excerpt.encode("utf-8", "replace"), ending))
+        self.at = bad.behind
+
+    def take(self) -> list[OutRow]:
+        """The rows of one call: the one that `is_any` saw, and what fits behind it. Raises as `is_any` does."""
+        unit: list[OutRow] = []
+        room = self._plan.client.room()
+        self.begin_step()
+        while len(unit) < self._plan.most_rows and self.is_any() and (row := self._peeked) is not None:
+            out = out_row(self._plan, row.number, row.record, row.keyed_by)
+            if not room.takes(out):
+                break
+            self._peeked, self.at = None, row.behind
+            unit.append(out)
+            self.new.append(NewRow(row.number, row.line, row.record, keyed_by=row.keyed_by))
+        return unit
+
+
+def out_row(plan: UploadPlan, number: int, record: bytes, keyed_by: int | None) -> OutRow:
+    """As the client sends it, with its idempotency key."""
+    digest = hashlib.sha256(record).hexdigest()[:16]
+    return OutRow(number, record, f"{plan.key_prefix(keyed_by)}-{number}-{digest}")
