@@ -255,6 +255,8 @@ class _Lines:
             self.drop(transfer)
             transfer = self.start(request)
         transfer.ask()
+        if transfer.is_sent:
+            self._go_on()  # it may have come while the caller did other things
         beat_at = time.monotonic() + BEAT_S
         try:
             while not transfer.is_over:

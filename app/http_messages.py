@@ -70,18 +70,16 @@ class Headers:
 
         Lines behind the head, trailers, are no headers.
         """
-        pairs: list[tuple[str, str]] = []
-        is_whole = False
-        for line in lines:
-            if line.startswith(b"HTTP/"):
-                pairs, is_whole = [], False
-            elif line in _ENDS:
-                is_whole = True
-            elif not is_whole:
-                pair = (_kept_pair if len(line) <= _MAX_KEPT_LINE else _pair_of)(line)
-                if pair is not None:
-                    pairs.append(pair)
-        return cls(pairs) if is_whole else None
+        begun_at = max([at for at, line in enumerate(lines) if line[:5] == b"HTTP/"], default=-1) + 1
+        ends = [at for at, line in enumerate(lines) if line in _ENDS and at >= begun_at]
+        if not ends:
+            return None
+        found = [
+            _kept_pair(line) if len(line) <= _MAX_KEPT_LINE else _pair_of(line) for line in lines[begun_at : ends[0]]
+        ]
+        headers = cls()
+        headers._items = [pair for pair in found if pair is not None]
+        return headers
 
     def get(self, name: str) -> str | None:
         """The first value of `name`, or None."""

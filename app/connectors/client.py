@@ -125,6 +125,9 @@ class VendorClient:
         self._reader = page_reader(self._object.list)
         self._redactor = Redactor(connector, config, secrets)
         declared = self._object.list
+        # Where the vendor names the next page, equal pages are only wrong if ids say that they are the same records.
+        self._is_compared = self._object.id is not None or declared.page.kind in {PageKind.PAGE, PageKind.OFFSET}
+        self._secret_params = auth.secret_params(connector.auth)
         own = self._rendered(connector.headers) | self._rendered(declared.headers)
         self._headers = {"Accept": "application/json"} | own
         self._aim(self._values)
@@ -137,7 +140,7 @@ class VendorClient:
 
     def of(self, key: str) -> VendorClient:
         """The same for one record (`{id}`) or for the list below one (`{parent.id}`), by its key."""
-        _ = self._auth_header  # so that it is made once
+        _ = self._usual_headers  # so that they are made once
         aimed = copy(self)
         VendorClient._aim(aimed, self._values | {"": {**self._values[""], "id": key}, "parent": {"id": key}})
         return aimed
@@ -239,14 +242,21 @@ class VendorClient:
             params = (self._params | dict(query) if asked.repeat_params else {}) | dict(asked.params)
             encoded = "&".join([f"{in_query(name)}={in_query(value)}" for name, value in params.items()])
             url = f"{self._list_url}?{encoded}" if encoded else self._list_url
-        headers = self._headers | dict(asked.headers) if asked.headers else self._headers
-        return Request("GET", url, tuple(headers.items()), None, self._object.list.read_timeout_s)
+        headers = self._with_auth(self._headers | dict(asked.headers)) if asked.headers else self._usual_headers
+        return Request("GET", url, headers, None, self._object.list.read_timeout_s)
 
     def _signed(self, request: Request) -> Request:
+        """With the credentials that travel in no header."""
         if self._auth_header is None:
             return auth.apply(self._connector.auth, self._secrets, self._config, request)
-        headers = (*request.headers, self._auth_header)
-        return Request(request.method, request.url, headers, request.body, request.read_timeout_s)
+        return request
+
+    def _with_auth(self, headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+        return tuple(headers.items()) if self._auth_header is None else (*headers.items(), self._auth_header)
+
+    @cached_property
+    def _usual_headers(self) -> tuple[tuple[str, str], ...]:
+        return self._with_auth(self._headers)
 
     @cached_property
     def _auth_header(self) -> tuple[str, str] | None:
@@ -308,17 +318,15 @@ class VendorClient:
         values = dict(page.values)
         if spec.total_header:
             values["total"] = response.headers.get(spec.total_header)
-        # Where the vendor names the next page, equal pages are only wrong if ids say that they are the same records.
-        is_compared = self._object.id is not None or spec.page.kind in {PageKind.PAGE, PageKind.OFFSET}
         return PageView(
             record_count=page.count,
-            fingerprint=page.fingerprint(self._object.id) if is_compared else "",
+            fingerprint=page.fingerprint(self._object.id) if self._is_compared else "",
             values=values,
             headers=response.headers,
             url=url,
             origins=self._origins,
             last_key=page.last_key(spec.page.field) if spec.page.field is not None else None,
-            secret_params=auth.secret_params(self._connector.auth),
+            secret_params=self._secret_params,
         )
 
     def _is_past_end(self, status: int, cursor: Any) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -32,12 +31,14 @@ _BOM = b"\xef\xbb\xbf"
 _SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """One answer. `records`: JSON texts in order, on one line each. `values`: what the connector's pointers found."""
 
-    records: list[Record] = field(repr=False)
-    values: Mapping[str, Any] = field(default_factory=dict)
+    records: list[Record]
+    values: Mapping[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Page({self.count} records)"
 
     @property
     def count(self) -> int:
@@ -83,6 +84,8 @@ class PageReader:
         self._marks = list_spec.deleted if list_spec.deleted and list_spec.deleted.do == "mark" else None
         self._is_missing_empty = list_spec.missing == "empty"
         self._pointers = _value_pointers(list_spec, list_spec.page)
+        self._records_path = split_pointer(self._records)
+        self._value_paths = [(name, split_pointer(pointer)) for name, pointer in self._pointers.items()]
         self._decoder = _make_decoder(self._records, self._pointers)
 
     def read(self, body: bytes, hide: Hide = str) -> Page:
@@ -106,8 +109,7 @@ class PageReader:
         if self._decoder is None:
             return self._read_slow(body, hide)
         tree = self._decoder.decode(body)
-        values = {name: _walk(tree, split_pointer(pointer)) for name, pointer in self._pointers.items()}
-        return _walk(tree, split_pointer(self._records)), values
+        return _walk(tree, self._records_path), {name: _walk(tree, path) for name, path in self._value_paths}
 
     def _read_slow(self, body: bytes, hide: Hide) -> tuple[list[Record] | None, dict[str, Any]]:
         if body.lstrip()[:1] not in {b"{", b"["}:

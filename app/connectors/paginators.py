@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -133,8 +132,7 @@ def wanted_size(cursor: Json | None, size: int) -> int:
     return int((cursor or {}).get("wanted", (cursor or {}).get("size", size)))
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(msgspec.Struct, frozen=True):
     page: PageSpec
     state: Cursor
     asked: int

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from app.db import notices
 from app.db.pool import Connection, Row, as_json
 from app.domain.jobs import Direction, JobStatus
 from app.domain.slicing import Span
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """Where the next record is: the cursor of a page (None: the first) and how many of its records are delivered."""
 
     cursor: Any

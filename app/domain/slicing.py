@@ -10,8 +10,10 @@ gives it to one at most).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
+
+from msgspec import structs
 
 from app.domain.selection import Record, Selected, Selection, Window
 
@@ -60,7 +62,7 @@ class SliceSelection:
     def apply(self, records: Sequence[Record], room: int | None = None) -> Selected:
         """As Selection does; what was consumed and is neither kept nor counted belongs to another slice."""
         chosen = self.choose(records, room)
-        return replace(chosen, records=self.cut(chosen.records))
+        return structs.replace(chosen, records=self.cut(chosen.records))
 
     def cut(self, records: Sequence[Record]) -> Sequence[Record]:
         """As Selection does."""
@@ -72,7 +74,7 @@ class SliceSelection:
         if not selected.filtered:
             return selected
         strays = self._belonging.choose(records[: selected.consumed]).filtered
-        return replace(selected, filtered=selected.filtered - strays)
+        return structs.replace(selected, filtered=selected.filtered - strays)
 
 
 def slice_window(window: Window, span: Span) -> Window:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -70,6 +71,8 @@ class Fetching:
                 self._send_behind(position, records_left)
 
     def _send_behind(self, position: Position, records_left: int | None) -> None:
+        if not self._is_slow and len(self._under_way) == 1:
+            return  # nothing is asked for ahead, and nothing was
         behind = list(islice(self._behind(position, records_left), max(0, self._most_calls - 1)))
         self._drop_all_but(self._place(position), *map(self._place, behind))
         count, room = 1, self._room()
@@ -133,12 +136,14 @@ class Fetching:
             return kept
         call = self._under_way.pop(self._place(position))
 
-        def beat() -> bool:
-            meanwhile()
-            return self._lease.beat()
+        asked_at = time.monotonic()
 
-        with self._lease.doing(CALLING):
-            result = call.result(beat, cursor=position.cursor)
+        def beat() -> bool:
+            with self._lease.doing(CALLING, since=asked_at):
+                meanwhile()
+                return self._lease.beat()
+
+        result = call.result(beat, cursor=position.cursor)
         if isinstance(result, GotPage):
             self._is_slow = self._is_slow or result.elapsed_s >= _SLOW_S
             self._page_bytes = result.body_bytes

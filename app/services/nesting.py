@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from app.connectors.client import Failed, GotPage
 from app.db.slices import Position
@@ -86,7 +88,7 @@ class Nesting:
             is_first = not (self._is_counted and got is self._kept)
             checkpoints.vendor_total = checkpoints.vendor_total if got.total is None else got.total
             checkpoints.take_in(
-                replace(selected, records=self._child.cut(batch.filled)),
+                structs.replace(selected, records=self._child.cut(batch.filled)),
                 batch.size_bytes,
                 following,
                 came_packed=False,

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from msgspec import structs
+
 from app.connectors.client import GotPage, VendorClient
 from app.connectors.pointers import Missing, find_small
 from app.db import chains
@@ -82,7 +84,7 @@ class Overlap:
         consumed = len(records) if chosen.consumed == len(new) else new[chosen.consumed]
         self._noted.repeated_count += consumed - chosen.consumed
         self._note(chosen.records, dict(zip(map(id, records), instants, strict=True)))
-        return replace(chosen, consumed=consumed, repeated=consumed - chosen.consumed)
+        return structs.replace(chosen, consumed=consumed, repeated=consumed - chosen.consumed)
 
     def _repeated(self, records: Sequence[Record], instants: list[int | None]) -> set[int]:
         """Which of the records are, in that very state, what the chain delivered last of them."""

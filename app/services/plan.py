@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import structs
 
 from app.connectors.children import ChildLink, find_child
 from app.connectors.client import VendorClient
@@ -79,7 +81,7 @@ class Plan:
         """What the criteria leave of these records, at most `room` of them. Raises as Lease.persist where it asks."""
         choose = self._choose if self.client.is_dropped is None else self._choose_living
         chosen = choose(records, room) if self.overlap is None else self.overlap.choose(records, room, choose)
-        return chosen if self.selection is None else replace(chosen, records=self.selection.cut(chosen.records))
+        return chosen if self.selection is None else structs.replace(chosen, records=self.selection.cut(chosen.records))
 
     def _choose_living(self, records: Sequence[Record], room: int | None) -> Selected:
         """What the criteria leave of those that are not deleted; of the others nothing is asked."""
@@ -87,7 +89,7 @@ class Plan:
         living = [at for at, record in enumerate(records) if is_dropped is None or not is_dropped(record)]
         chosen = self._choose([records[at] for at in living], room)
         consumed = len(records) if chosen.consumed == len(living) else living[chosen.consumed]
-        return replace(chosen, consumed=consumed, deleted=consumed - chosen.consumed)
+        return structs.replace(chosen, consumed=consumed, deleted=consumed - chosen.consumed)
 
     def _choose(self, records: Sequence[Record], room: int | None) -> Selected:
         if self.selection is not None:

@@ -12,8 +12,8 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 from zoneinfo import ZoneInfo
@@ -113,19 +113,15 @@ class VendorBudget:
         self._blocked_until = footing.blocked_until
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count(1)
-        self._is_waiting = True
+        self.is_waiting = True
+        """Who asks has nothing else to do. See `ahead`."""
         self._served_since: float | None = None
         self._reserved: deque[tuple[float, Grant]] = deque()
         self._holders: set[_Counted] = set()
 
-    @contextmanager
-    def ahead(self) -> Iterator[None]:
+    def ahead(self) -> _Ahead:
         """Calls begun inside are for later: one that is refused takes no turn from those who wait."""
-        self._is_waiting = False
-        try:
-            yield
-        finally:
-            self._is_waiting = True
+        return _Ahead(self)
 
     def start(self, request: Request) -> _Counted:
         """Send `request` now. Raises BudgetWait, and then it was not sent."""
@@ -209,7 +205,7 @@ class VendorBudget:
                 f"{self._name}-{next(self._numbers)}",
                 day="" if day is None else f"{self._allowance.time_zone} {day}",
                 refill=refill,
-                is_waiting=self._is_waiting,
+                is_waiting=self.is_waiting,
                 is_served=served_since is not None and time.monotonic() - served_since > _SERVED_S,
             )
         except BudgetUnavailableError as error:
@@ -318,6 +314,19 @@ _DAY_IS_OVER = "The day of the vendor's quota is over by another worker's clock;
 
 def _the(window: Window) -> str:
     return f"The vendor's limit of {window.limit.calls} calls in {window.limit.per_s:g} s"
+
+
+class _Ahead:
+    """A context manager for each page: as a generator it would cost four times as much."""
+
+    def __init__(self, budget: VendorBudget) -> None:
+        self._budget = budget
+
+    def __enter__(self) -> None:
+        self._budget.is_waiting = False
+
+    def __exit__(self, *_exception: object) -> None:
+        self._budget.is_waiting = True
 
 
 class _Counted:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from app.domain.ocnql import Condition, compile_condition, fields_of
 from app.domain.selection.choosing import Choosing
@@ -14,8 +15,7 @@ from app.domain.selection.window import Window
 __all__ = ["Record", "Selected", "Selection"]
 
 
-@dataclass(frozen=True)
-class Selected:
+class Selected(msgspec.Struct, frozen=True):
     """What came out. `consumed` records went in, of which `filtered` lie outside the window or fail the condition.
 
     `undated` ones have no readable date where a window needs one; they are left out too and are no part of `filtered`.
