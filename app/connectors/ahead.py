@@ -19,13 +19,13 @@ _NEXT: Place = (-1, -1)
 
 def place_of(page: PageSpec, cursor: Any, size: int) -> Place:
     """Where a cursor points; the same for all cursors of kinds whose places cannot be counted."""
+    if page.kind is not PageKind.PAGE and page.kind is not PageKind.OFFSET:
+        return _NEXT
     state = cursor or {}
     asked = int(state.get("size", size))
     if page.kind is PageKind.PAGE:
         return int(state.get("page", _first(page))), asked
-    if page.kind is PageKind.OFFSET:
-        return int(state.get("offset", _first(page))), asked
-    return _NEXT
+    return int(state.get("offset", _first(page))), asked
 
 
 def guesses(page: PageSpec, cursor: Any, size: int) -> Iterator[dict[str, Any]]:

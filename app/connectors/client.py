@@ -88,6 +88,10 @@ class Pending(Protocol):
     def result(self, beat: Beat | None = None) -> Response:
         """Read the whole answer. Raises ConfigError, TransportError, Interrupted."""
 
+    @property
+    def is_sent(self) -> bool:
+        """It, or a part of it, may have left."""
+
     def abandon(self) -> None:
         """Break it off."""
 
@@ -358,10 +362,13 @@ class Call:
             return self._sent
         return self._client.read(self._sent, self._url, cursor or self._cursor, self._size, beat)
 
-    def abandon(self) -> None:
-        """Break it off; the vendor may have counted it."""
-        if not isinstance(self._sent, Failed):
-            self._sent.abandon()
+    def abandon(self) -> bool:
+        """Break it off. Returns whether the vendor may have counted it."""
+        if isinstance(self._sent, Failed):
+            return False
+        is_sent = self._sent.is_sent
+        self._sent.abandon()
+        return is_sent
 
 
 def in_query(text: str) -> str:

@@ -190,7 +190,7 @@ _SETTLE = """, run as (
   where runs.job_id = mine.job_id and runs.number = mine.run_number
 )
 update jobs set call_count = call_count + %(made)s,
-  calls_written_off = calls_written_off + greatest(0, mine.calls_held - %(made)s - %(unused)s)
+  calls_written_off = calls_written_off + greatest(0, mine.calls_held - greatest(0, %(made)s) - %(unused)s)
 from mine where jobs.id = mine.job_id returning jobs.id
 """
 
@@ -244,7 +244,10 @@ def is_held_by(conn: Connection, slice_id: int, claim_number: int) -> bool:
 
 
 def settle_calls(conn: Connection, slice_id: int, *, made: int, unused: int) -> None:
-    """The holder's last report before its run ends. What it held and cannot account for is written off."""
+    """The holder's last report before its run ends. What it held and cannot account for is written off.
+
+    `made` is negative where calls that were reported were not made after all.
+    """
     conn.execute(
         "with mine as (select id, job_id, run_number, calls_held from slices where id = %(slice)s for update),"
         " freed as (update slices set calls_held = 0 from mine where slices.id = mine.id)" + _SETTLE,

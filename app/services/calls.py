@@ -28,7 +28,7 @@ class CallBudget:
         self.held = 0
         """Reserved and not used yet."""
         self.made = 0
-        """Made since the last report."""
+        """Made since the last report; negative where calls that were reported were not made after all."""
 
     @property
     def made_in_leg(self) -> int:
@@ -54,7 +54,7 @@ class CallBudget:
         return True
 
     def give_back(self) -> None:
-        """The call that `take` accounted for last was not made after all."""
+        """A call that `take` accounted for was not made after all."""
         self.made -= 1
         self._made_in_leg -= 1
         if self._left is not None:
@@ -74,7 +74,7 @@ class CallBudget:
         """True once the reservation stands, by this statement or by one whose reply was lost."""
         claim, number = self._claim, self._lease.checkpoint
         return (
-            checkpoints.reserve_calls(conn, claim.slice_id, claim.number, number, made=self.made, wanted=wanted)
+            checkpoints.reserve_calls(conn, claim.slice_id, claim.number, number, made=max(0, self.made), wanted=wanted)
             or checkpoints.find_checkpoint(conn, claim.slice_id, claim.number) == number + 1
         )
 
@@ -88,7 +88,7 @@ class CallBudget:
 
     def reported(self, granted: int) -> None:
         """A statement that reported `made` and reserved `granted` stands."""
-        self.made = 0
+        self.made = min(self.made, 0)
         self.held += granted
         if self._left is not None:
             self._left -= granted

@@ -171,7 +171,7 @@ class Checkpoints:
             record_count=following.sealed.record_count,
             page_count=following.page_count,
             plain_bytes=following.sealed.plain_bytes,
-            calls_made=self._calls.made,
+            calls_made=max(0, self._calls.made),  # only the last report takes back
             calls_wanted=self._calls.wanted(),
             vendor_total=following.vendor_total,
             filtered_count=following.filtered_count,

@@ -155,10 +155,10 @@ class Children:
         return Failed(Verdict(Action.FAIL, ErrorClass.DATA, text), None, "")
 
     def abandon(self) -> None:
-        """Break off what is under way; it stays counted, as the vendor may have counted it."""
+        """Break off what is under way; it stays counted where the vendor may have counted it."""
         for lookup in self._under_way.values():
-            if lookup.call is not None:
-                lookup.call.abandon()
+            if lookup.call is not None and not lookup.call.abandon():
+                self._calls.give_back()
         self._under_way.clear()
 
 

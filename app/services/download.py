@@ -122,7 +122,7 @@ class Leg:
             every_s=settings.checkpoint_s,
             lease_s=settings.lease_s,
         )
-        self._end = LegEnd(ctx, claim, lease, self._calls, self._checkpoints)
+        self._end = LegEnd(ctx, claim, lease, self._calls, self._checkpoints, let_go=self._fetching.abandon)
         self._records_left = plan.run.records_left
         self._tries = claim.try_count
         self._is_refreshed = False

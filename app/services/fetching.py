@@ -85,7 +85,7 @@ class Fetching:
     def _drop_all_but(self, here: Place, *behind: Place) -> None:
         """Break off what was asked for ahead and is no page of the list: it begins elsewhere, or has another size."""
         for place in self._under_way.keys() - {here, *behind}:
-            self._under_way.pop(place).abandon()
+            self._abandon(self._under_way.pop(place))
             self._is_guess_good = self._is_guess_good and place[1] != here[1]
 
     def _send(self, position: Position) -> bool:
@@ -152,9 +152,12 @@ class Fetching:
         return result
 
     def abandon(self) -> None:
-        """Break off what is under way; it stays counted, as the vendor may have counted it."""
-        for call in self._under_way.values():
-            call.abandon()
-        self._under_way.clear()
+        """Break off what is under way; it stays counted where the vendor may have counted it."""
+        while self._under_way:
+            self._abandon(self._under_way.popitem()[1])
         if self.nesting is not None:
             self.nesting.abandon()
+
+    def _abandon(self, call: Call) -> None:
+        if not call.abandon():
+            self._calls.give_back()

@@ -75,13 +75,22 @@ class LegEnd:
     """
 
     def __init__(
-        self, ctx: Context, claim: Claim, lease: Lease, calls: CallAccount, checkpoints: ProgressAccount
+        self,
+        ctx: Context,
+        claim: Claim,
+        lease: Lease,
+        calls: CallAccount,
+        checkpoints: ProgressAccount,
+        *,
+        let_go: Callable[[], None] = lambda: None,
     ) -> None:
+        """`let_go`: breaks off calls that nobody will ask for; asked before calls are told of for the last time."""
         self._ctx = ctx
         self._claim = claim
         self._lease = lease
         self._calls = calls
         self._checkpoints = checkpoints
+        self._let_go = let_go
         settings = ctx.settings
         self._policy = RetryPolicy(settings.retry_tries, settings.retry_base_s, settings.retry_cap_s)
         self._dice = random.Random()  # noqa: S311 - jitter, not a secret
@@ -145,6 +154,7 @@ class LegEnd:
 
     def hand_back(self, back: HandBack) -> bool:
         """At the position that was reached: a changed page size alone is no progress and is saved here."""
+        self._let_go()
         moved = self._checkpoints.position if self._checkpoints.position != self._checkpoints.committed else None
         full = replace(back, calls_made=self._calls.made, calls_unused=self._calls.held, position=moved)
         self._lease.persist(lambda conn: slices.hand_back(conn, self._claim.slice_id, self._claim.number, full))
@@ -173,6 +183,7 @@ class LegEnd:
 
     def run_over(self, status: JobStatus, reason: StopReason, detail: str) -> None:
         """One transaction; after a doubtful COMMIT it is tried again and finds the slice fenced if the first stands."""
+        self._let_go()
 
         def end(conn: Connection) -> JobStatus:
             with conn.transaction():

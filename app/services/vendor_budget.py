@@ -343,6 +343,11 @@ class _Counted:
         """As `app.http_client.Sent.is_over`."""
         return self._sent.is_over
 
+    @property
+    def is_sent(self) -> bool:
+        """As `app.http_client.Sent.is_sent`."""
+        return self._sent.is_sent
+
     def result(self, beat: Beat | None = None) -> Response:
         """As `app.http_client.Sent.result`."""
         self._budget.forget(self)

@@ -42,6 +42,7 @@ class ScriptedVendor:
 
 class _Sent:
     is_over = True
+    is_sent = True
 
     def __init__(self, vendor: ScriptedVendor) -> None:
         self._vendor = vendor

@@ -7,12 +7,13 @@ from app.http_client import Beat, Request, Response
 
 
 class Unread:
-    """A call that was begun. `is_abandoned` tells whether it was broken off."""
+    """A call that was begun. `is_abandoned`: it was broken off; `is_sent`: the vendor has heard of it."""
 
     def __init__(self, answer: Callable[[Request, Beat | None], Response], request: Request) -> None:
         self._answer = answer
         self._request = request
         self.is_abandoned = False
+        self.is_sent = True
 
     def result(self, beat: Beat | None = None) -> Response:
         assert not self.is_abandoned

@@ -35,6 +35,7 @@ class Taken:
         self._answer = answer
         self._after = after
         self.is_over = False
+        self.is_sent = True
 
     def result(self, beat: Beat | None = None) -> Response:  # noqa: ARG002 - the signature of the client
         if isinstance(self._answer, TransportError):

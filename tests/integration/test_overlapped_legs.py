@@ -123,6 +123,35 @@ def test_a_call_under_way_is_broken_off_by_a_cancel_and_stays_counted(engine: En
     assert_exact(engine, job_id, last=20)
 
 
+@pytest.mark.parametrize("api_limit", [None, 20])
+def test_a_call_that_was_begun_and_never_sent_is_not_counted(
+    engine: Engine, calls: list[Unread], api_limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection was still coming about when the leg ended."""
+    engine.vendor.serve(57)
+    job_id = engine.submit(api_limit=api_limit)
+    start = engine.vendor.start
+
+    def start_late(request: Request) -> Unread:
+        call = start(request)
+        call.is_sent = len(calls) < 3
+        return call
+
+    def cancel(request: Request, beat: Beat | None) -> Response:
+        control.cancel(engine.ctx, engine.tenant.caller, job_id)
+        return slow(engine)(request, beat)
+
+    monkeypatch.setattr(engine.vendor, "start", start_late)
+    engine.vendor.script.extend([slow(engine), cancel])
+
+    engine.leg(job_id)
+
+    assert [(call.is_sent, call.is_abandoned) for call in calls] == [(True, False), (True, False), (False, True)]
+    assert (engine.job(job_id).call_count, engine.job(job_id).calls_written_off) == (2, 0)
+    reserved = engine.one("select calls_reserved from runs where job_id = %s", job_id)["calls_reserved"]
+    assert reserved == (2 if api_limit else 0)
+
+
 def test_a_stop_takes_the_page_that_is_under_way_and_asks_for_no_other(engine: Engine, calls: list[Unread]) -> None:
     engine.vendor.serve(60)
     job_id = engine.submit(api_limit=50)
