@@ -20,7 +20,8 @@ _SLICE_BYTES = 128 * 1024
 each turn of the packer has its price."""
 
 _HANDED_BYTES = 512 * 1024
-"""What goes to a packer beside the leg at once: each handing over costs both threads a turn at Python's lock."""
+"""The same for a packer beside the leg, whose caches are others: each piece costs both threads turns at Python's lock.
+"""
 
 _MAX_WAITING_BYTES = 2 * 1024 * 1024
 
@@ -64,8 +65,6 @@ class Output:
         self._builder = SegmentBuilder(encoding, scanner=self._scanner)
         self._blocks: list[bytes] = []
         self._blocks_bytes = self._blocks_records = 0
-        self._slices: list[tuple[bytes, int]] = []
-        self._slices_bytes = 0
         self._is_packed_beside: bool | None = None
         """Who has the builder and the scanner: the lane's thread or the leg. The first page decides."""
         self._committed_count = 0
@@ -85,7 +84,8 @@ class Output:
         """
         if self._is_packed_beside is None:
             self._is_packed_beside = came_packed
-        step = max(1, len(records) * _SLICE_BYTES // max(size_bytes, 1))
+        slice_bytes = _HANDED_BYTES if self._is_packed_beside else _SLICE_BYTES
+        step = max(1, len(records) * slice_bytes // max(size_bytes, 1))
         for start in range(0, len(records), step):
             part = records[start : start + step]
             block = b"\n".join([*part, b""])
@@ -94,7 +94,7 @@ class Output:
             self._blocks_records += len(part)
             self.record_count += len(part)
             self.plain_bytes += len(block)
-            if self._blocks_bytes >= _SLICE_BYTES // 2:
+            if self._blocks_bytes >= slice_bytes // 2:
                 self._close_slice()
 
     def _close_slice(self) -> None:
@@ -102,17 +102,9 @@ class Output:
         self._blocks, self._blocks_bytes, self._blocks_records = [], 0, 0
         block = blocks[0] if len(blocks) == 1 else b"".join(blocks)
         if self._is_packed_beside:
-            self._slices.append((block, record_count))
-            self._slices_bytes += len(block)
-            if self._slices_bytes >= _HANDED_BYTES:
-                self._hand_over()
+            self._lane.add(lambda: self._pack_and_put(block, record_count), len(block))
         elif (built := self._pack(block, record_count)) is not None:
             self._lane.add(lambda: self._put(built), built.stored_bytes)
-
-    def _hand_over(self) -> None:
-        slices, size_bytes = self._slices, self._slices_bytes
-        self._slices, self._slices_bytes = [], 0
-        self._lane.add(lambda: self._pack_and_put(slices), size_bytes)
 
     def _pack(self, block: bytes, record_count: int) -> BuiltSegment | None:
         """Returns the segment that is full now, if any."""
@@ -128,8 +120,6 @@ class Output:
         """All that was added since the last time, on its way into the store. Raises as `add` does."""
         if self._blocks:
             self._close_slice()
-        if self._slices:
-            self._hand_over()
         if self._is_packed_beside:
             stored = self._lane.ask(lambda: self._put_last(self._cut()))
         else:
@@ -154,11 +144,10 @@ class Output:
 
     # In the lane's thread ---------------------------------------------------------------------------------------------
 
-    def _pack_and_put(self, slices: Sequence[tuple[bytes, int]]) -> None:
-        for block, record_count in slices:
-            built = self._pack(block, record_count)
-            if built is not None:
-                self._put(built)
+    def _pack_and_put(self, block: bytes, record_count: int) -> None:
+        built = self._pack(block, record_count)
+        if built is not None:
+            self._put(built)
 
     def _put(self, built: BuiltSegment) -> None:
         key = segment_key(
