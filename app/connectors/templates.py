@@ -28,12 +28,18 @@ def _percent_encode(text: str) -> str:
     return quote(text, safe="")
 
 
+def _tilde_encode(text: str) -> str:
+    """Datasette's own escapes: it undoes them behind those of the URL, so a plain `~` would name another record."""
+    return _percent_encode(text).replace("~", "%7E").replace(".", "%2E").replace("%", "~")
+
+
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
 FILTERS: Mapping[str, Callable[[str], str]] = {
     "urlencode": _percent_encode,
+    "tilde": _tilde_encode,
     "b64": _base64,
     "lower": str.lower,
     "trim": str.strip,
