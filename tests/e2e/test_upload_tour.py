@@ -13,6 +13,7 @@ import pytest
 
 from app.local.procfile import CHECKOUT
 from tests.fixtures.customer import PREFIX
+from tests.fixtures.datasette import Datasette
 from tests.fixtures.processes import PRODUCT
 from tests.fixtures.stack import Stack
 
@@ -44,11 +45,32 @@ def test_the_tour_does_what_it_says(stack: Stack, tmp_path: Path) -> None:
     assert json.loads(retried)["status"] == "CREATED"
 
 
+def test_the_tour_of_datasette_does_what_it_says(stack: Stack, tmp_path: Path) -> None:
+    with Datasette(tmp_path) as vendor:
+        vendor.change("create table people (id integer primary key, email text unique, age integer)")
+        block = _blocks()[2].replace("http://127.0.0.1:8003", vendor.url)
+        authorization = f"{stack.customer.platform_authorization}, Element of-another-tour"
+        status, results, page = _run(f"TOKEN={vendor.token}\n{block}", stack, authorization, tmp_path)
+        there = vendor.rows("people")
+
+    assert json.loads(status)["status"] == "COMPLETED"
+    rows = [json.loads(line) for line in results.splitlines()]
+    assert [row["verdict"] for row in rows].count("CREATED") == len(there) == 2
+    assert [(row["verdict"], row["errorClass"]) for row in rows].count(("FAILED", "duplicate")) == 1
+    assert json.loads(page)["rows"] == there
+
+
 def _walk(stack: Stack, element: str, folder: Path) -> list[str]:
+    return _run(_blocks()[0], stack, element, folder)
+
+
+def _blocks() -> list[str]:
+    return re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+
+
+def _run(block: str, stack: Stack, element: str, folder: Path) -> list[str]:
     """What the loop prints and each call that stands on a line of its own."""
-    block = re.search(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
-    assert block is not None
-    calls = re.sub(r"^(curl .*?)(?:  +#.*)?$", r"echo; echo ----; \1", block[1], flags=re.MULTILINE)
+    calls = re.sub(r"^(curl .*?)(?:  +#.*)?$", r"echo; echo ----; \1", block, flags=re.MULTILINE)
     script = f"API={stack.web.url}{PREFIX}\nAUTH='Authorization: {element}'\n{calls}"
     done = subprocess.run(["sh", "-c", script], capture_output=True, cwd=folder, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
