@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 from app.connectors.writing import OutRow
 from app.db.upload_rows import Ending, NewRow
@@ -22,6 +23,7 @@ class Feed:
         self._plan = plan
         self._rows = rows
         self._peeked: Row | None = None
+        self._fault: Exception | None = None
         self._until = 0
         self.at = plan.position
         """Behind the last row that was taken or ended as it was read."""
@@ -39,7 +41,7 @@ class Feed:
         Raises what reading the file raises: rows before the fault are in `new` then.
         """
         while self._peeked is None and self.at.row < self._until:
-            read = next(self._rows, None)
+            read = self._read()
             if read is None:
                 self.is_at_end = True
                 return False
@@ -49,17 +51,26 @@ class Feed:
                 self._end(read)
         return self._peeked is not None
 
+    def _read(self) -> Row | BadRow | None:
+        """What broke the reading is raised each time: a generator that has raised only looks like one at its end."""
+        if self._fault is None:
+            try:
+                return next(self._rows, None)
+            except Exception as error:  # noqa: BLE001 - raised below
+                self._fault = error
+        raise self._fault
+
     def _end(self, bad: BadRow) -> None:
         ending = Ending(RowVerdict.FAILED, error_class="data", detail=bad.message[:200])
         self.new.append(NewRow(bad.number, bad.line, bad.excerpt.encode("utf-8", "replace"), ending))
         self.at = bad.behind
 
     def take(self) -> list[OutRow]:
-        """The rows of one call: the one that `is_any` saw, and what fits behind it. Raises as `is_any` does."""
+        """The rows of one call: the one that `is_any` saw, and what fits behind it."""
         unit: list[OutRow] = []
         room = self._plan.client.room()
         self.begin_step()
-        while len(unit) < self._plan.most_rows and self.is_any() and (row := self._peeked) is not None:
+        while len(unit) < self._plan.most_rows and self._is_another() and (row := self._peeked) is not None:
             out = out_row(self._plan, row.number, row.record, row.keyed_by)
             if not room.takes(out):
                 break
@@ -67,6 +78,12 @@ class Feed:
             unit.append(out)
             self.new.append(NewRow(row.number, row.line, row.record, keyed_by=row.keyed_by))
         return unit
+
+    def _is_another(self) -> bool:
+        """As `is_any`. A fault behind rows that were taken waits until these are sent; `is_any` raises it then."""
+        with suppress(Exception):
+            return self.is_any()
+        return False
 
 
 def out_row(plan: UploadPlan, number: int, record: bytes, keyed_by: int | None) -> OutRow:
