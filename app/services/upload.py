@@ -7,6 +7,7 @@ where the connector says how, and else called uncertain.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import structlog
 
@@ -34,6 +35,10 @@ _LAST_ANSWERS_S = 3.0
 """How long the calls that are under way may still take once the job is cancelled or the process asked to end."""
 
 
+class _ReadingStoppedError(Exception):
+    """Nobody wants the rows any more that the file is read for."""
+
+
 class UploadLeg:
     """The loop over rows. One thread, one slice. It is also the account of calls and progress that LegEnd asks for."""
 
@@ -51,7 +56,9 @@ class UploadLeg:
         self._is_refreshed = False
         self._trouble: Verdict | None = None
         self._resume_at = 0.0
-        self._began_at = self._slots_kept_at = self._heard_at = time.monotonic()
+        self._began_at = self._slots_kept_at = self._heard_at = self._reading_at = time.monotonic()
+        self._reaching_s: float | None = None
+        """How long it took to come to the position in the file; None before that."""
         self.committed = claim.position
 
     @property
@@ -98,11 +105,25 @@ class UploadLeg:
         return self._step(self._window)
 
     def _open(self) -> Window:
-        claim, form = self._claim, form_of(self._ctx, self._plan)
+        claim, form = self._claim, form_of(self._ctx, self._plan, self._lease.check)
         if self._plan.upload.form is None:
             self._lease.persist(lambda conn: uploads.set_form(conn, claim.job_id, form.as_json()))
         opened = self._lease.persist(lambda conn: upload_rows.take_over(conn, claim.slice_id, claim.number))
-        return Window(self._plan, rows_of(self._ctx, self._plan, form), opened, time.monotonic())
+        rows = rows_of(self._ctx, self._plan, form, self._on_piece)
+        self._began_at = time.monotonic()
+        return Window(self._plan, rows, opened, self._began_at)
+
+    def _on_piece(self, is_at_position: bool) -> None:
+        """Inflating a packed file up to where the last leg was may take longer than a lease lives; so may blank lines.
+
+        The time of the leg is counted from there: else it would be over before a row was read.
+        """
+        self._lease.check()
+        if self._lease.is_stopping:
+            raise _ReadingStoppedError
+        if is_at_position and self._reaching_s is None:
+            now = time.monotonic()
+            self._reaching_s, self._began_at = now - self._reading_at, now
 
     def _step(self, window: Window) -> bool:
         self._show_life(window)
@@ -114,7 +135,7 @@ class UploadLeg:
         if self._is_leg_over():
             return self._end.pause(self._tries)
         may_send = time.monotonic() >= self._resume_at
-        wait = window.fill(time.monotonic()) if may_send else None
+        wait = self._fill(window) if may_send else None
         self._tell_and_send(window)
         if not window.is_idle:
             if not (may_send and window.is_more_due):
@@ -123,6 +144,12 @@ class UploadLeg:
         if window.is_empty and window.is_read:
             return self._end.finish(JobStatus.COMPLETED, StopReason.EXHAUSTED, "")
         return window.is_step_due or self._rest(window, wait)
+
+    def _fill(self, window: Window) -> BudgetWait | None:
+        self._reading_at = time.monotonic()
+        with suppress(_ReadingStoppedError):
+            return window.fill(self._reading_at)
+        return None
 
     def _show_life(self, window: Window) -> None:
         """What is waited for is told with it, and since when."""
@@ -133,8 +160,10 @@ class UploadLeg:
             self._lease.check()
 
     def _is_leg_over(self) -> bool:
+        """The way to its place in the file must not be most of what a leg does, however far that is."""
+        least_s = min(self._lease.turn_s, self._ctx.settings.leg_s)
         lasted_s = time.monotonic() - self._began_at
-        return self._lease.is_stopping or lasted_s >= min(self._lease.turn_s, self._ctx.settings.leg_s)
+        return self._lease.is_stopping or lasted_s >= max(least_s, self._reaching_s or 0.0)
 
     def _take_in(self, window: Window) -> None:
         ended_count = window.ended_count

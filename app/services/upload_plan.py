@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from app.connectors.writing import WriteClient
@@ -88,8 +88,8 @@ def _client(
     )
 
 
-def form_of(ctx: Context, plan: UploadPlan) -> InputForm:
-    """How the file is written, by what a leg before found or by its head.
+def form_of(ctx: Context, plan: UploadPlan, on_piece: Callable[[], None]) -> InputForm:
+    """How the file is written, by what a leg before found or by its head. `on_piece`: asked with each piece of that.
 
     Raises UnreadableInputError and the storage errors.
     """
@@ -98,16 +98,30 @@ def form_of(ctx: Context, plan: UploadPlan) -> InputForm:
     head = b""
     chunks = plain_chunks(ctx.store, plan.upload.object_key, limit_bytes=ctx.settings.upload_max_plain_bytes)
     for chunk in chunks:
+        on_piece()
         head += chunk
         if len(head) >= _HEAD_BYTES:
             return look(head, plan.options, is_whole=False)
     return look(head, plan.options, is_whole=True)
 
 
-def rows_of(ctx: Context, plan: UploadPlan, form: InputForm) -> Iterator[Row | BadRow]:
-    """The rows from the plan's position on. Raises as `form_of`, while it is read."""
+def rows_of(
+    ctx: Context, plan: UploadPlan, form: InputForm, on_piece: Callable[[bool], None]
+) -> Iterator[Row | BadRow]:
+    """The rows from the plan's position on. Raises as `form_of`, while it is read, and what `on_piece` raises.
+
+    `on_piece`: asked with each piece of the file, since many may go by before a row comes. It is told whether that is
+    at the position; of a packed file what lies before it is inflated, too.
+    """
     at = form.body_at if plan.position == InputPosition() else plan.position
     chunks = plain_chunks(
         ctx.store, plan.upload.object_key, limit_bytes=ctx.settings.upload_max_plain_bytes, offset=at.offset
     )
-    return read_rows(chunks, form, plan.client.field_types, at)
+    return read_rows(_watched(chunks, on_piece), form, plan.client.field_types, at)
+
+
+def _watched(chunks: Iterator[bytes], on_piece: Callable[[bool], None]) -> Iterator[bytes]:
+    for chunk in chunks:
+        on_piece(bool(chunk))
+        if chunk:
+            yield chunk
