@@ -6,7 +6,8 @@ leaves in doubt at most the rows that were under way (design 2.2, issue 5.3).
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import heapq
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -71,7 +72,8 @@ class Window:
         self._pace = Pace(plan.most_calls)
         self.is_more_due = False
         """More could have been taken: by another step, at once."""
-        self._ready: deque[list[OutRow]] = deque()
+        self._ready: list[tuple[int, list[OutRow]]] = []
+        """What goes into one call each, a heap by the first row: what was given back goes out in the file's order."""
         self._doubts: list[_Doubt] = []
         self._calls: dict[WriteCall, _Sent] = {}
         self._looks: dict[LookUpCall, _Doubt] = {}
@@ -98,7 +100,7 @@ class Window:
                 reason = "The worker died while the call was under way."
                 self._in_doubt(row, reason, None, now - each.doubted_s)
             else:
-                self._ready.append([row])
+                self._put_back([row])
 
     @property
     def _client(self) -> WriteClient:
@@ -123,8 +125,14 @@ class Window:
 
     @property
     def is_any_ready(self) -> bool:
-        """Rows wait to be sent, or are left in the file."""
-        return bool(self._ready) or not self.is_read
+        """More rows could be sent, whatever becomes of those in doubt."""
+        if self._doubts and self._plan.options.is_serial:
+            return False
+        return bool(self._ready) or not (self.is_read or self._is_full)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._bytes >= _MOST_BYTES or len(self._doubts) >= self._plan.most_calls * self._plan.most_rows
 
     @property
     def is_done(self) -> bool:
@@ -176,10 +184,9 @@ class Window:
         return None
 
     def _is_any_ready(self, now: float) -> bool:
-        if self._ready or any(each.look_at <= now for each in self._doubts):
+        if any(each.look_at <= now for each in self._doubts):
             return True
-        is_full = self._bytes >= _MOST_BYTES or len(self._doubts) >= self._plan.most_calls * self._plan.most_rows
-        return not is_full and self._feed.is_any()
+        return self.is_any_ready and (bool(self._ready) or self._feed.is_any())
 
     def _take(self, now: float) -> None:
         doubt = next((each for each in self._doubts if each.look_at <= now), None)
@@ -188,7 +195,7 @@ class Window:
             self._doubts.remove(doubt)
             self.calls_made += 1
         elif self._ready:
-            unit = self._ready.popleft()
+            _, unit = heapq.heappop(self._ready)
             for row in unit:
                 self._changes[row.number] = Change(row.number, is_sent=True)
             self._to_send.append(unit)
@@ -235,15 +242,15 @@ class Window:
             self._calls[call] = _Sent(unit, self._renewal, now)
             self.calls_made += 1
 
-    def _wait_again(self, unit: list[OutRow], *, is_first: bool = False) -> None:
+    def _wait_again(self, unit: list[OutRow]) -> None:
         """Surely not taken; to be sent again."""
         for row in unit:
             if row.number not in self._doubtful:
                 self._changes[row.number] = Change(row.number)
-        if is_first:
-            self._ready.appendleft(unit)
-        else:
-            self._ready.append(unit)
+        self._put_back(unit)
+
+    def _put_back(self, unit: list[OutRow]) -> None:
+        heapq.heappush(self._ready, (unit[0].number, unit))
 
     # What came of it --------------------------------------------------------------------------------------------------
 
@@ -274,7 +281,7 @@ class Window:
             case Refused():
                 self._refused(unit, result, now)
             case Postponed():
-                self._wait_again(unit, is_first=True)
+                self._wait_again(unit)
                 return result.verdict
             case Unknown():
                 return [self._row_ended(row, result, now) for row in unit][-1]
@@ -292,7 +299,7 @@ class Window:
                 else:
                     self._end(row, outcome)
             case Postponed():
-                self._wait_again([row], is_first=True)
+                self._wait_again([row])
                 return outcome.verdict
             case Unknown():
                 self._in_doubt(row, outcome.reason, outcome.http_status, now)
@@ -329,13 +336,13 @@ class Window:
             self._row_ended(unit[0], result.outcome, now)
             return
         middle = len(unit) // 2
-        for half in (unit[middle:], unit[:middle]):
-            self._wait_again(half, is_first=True)
+        for half in (unit[:middle], unit[middle:]):
+            self._wait_again(half)
 
     def _in_doubt(self, row: OutRow, reason: str, status: int | None, now: float) -> None:
         if self._client.is_repeatable or self._plan.options.resends_uncertain:
             self._doubtful.add(row.number)  # in the table it stays sent
-            self._ready.appendleft([row])
+            self._put_back([row])
         elif self._client.can_look_up:
             self._doubts.append(_Doubt(row, now + self._client.look_up_after_s, reason))
         else:
@@ -352,7 +359,7 @@ class Window:
                 self._note_end(doubt.row, Ending(RowVerdict.CREATED, result.vendor_id, detail=detail[:200]))
             case Absent():
                 self._absent_count[doubt.row.number] += 1
-                self._wait_again([doubt.row], is_first=True)
+                self._wait_again([doubt.row])
             case Unclear() if result.verdict.action is Action.FAIL and result.verdict.error_class is ErrorClass.DATA:
                 self._stays_uncertain(doubt.row, doubt.reason, None)  # of this row nobody can tell
             case Unclear():

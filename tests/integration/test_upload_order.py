@@ -1,0 +1,88 @@
+"""In which order an upload sends rows again, and what it does while it must wait for those in doubt."""
+
+from typing import Any
+
+import pytest
+
+from app.domain.jobs import JobStatus
+from app.services.upload import UploadLeg
+from tests.fakes.upload_door import UploadDoor
+from tests.fakes.upload_engine import csv_of, emails
+from tests.fakes.write_vendor import Trouble
+from tests.fixtures.uploads import CALLS
+
+COUNT = 8
+BATCHES = {"batch": {"create": {"path": "/batch", "max": 4, "mode": "atomic", "results": "", "id_at": "/id"}}}
+
+
+def look_up(after: str) -> dict[str, Any]:
+    return {"path": "/people", "params": {"email": "{id}"}, "by": "email", "records": "", "after": after}
+
+
+@pytest.fixture(autouse=True)
+def _no_circles(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds, rest = 0, UploadLeg._rest
+
+    def counted(*args: Any) -> bool:
+        nonlocal rounds
+        rounds += 1
+        if rounds > 100:
+            pytest.fail("it goes round in circles")
+        return rest(*args)
+
+    monkeypatch.setattr(UploadLeg, "_rest", counted)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_serial_upload_keeps_the_order_of_the_rows_that_it_sends_again(uploads: UploadDoor, status: int) -> None:
+    uploads.declare(**BATCHES)
+    uploads.target.script.append(Trouble(is_taken=False, status=status))
+    job_id = uploads.submit(csv_of(emails(COUNT)), is_serial=True, resends_uncertain=True)
+
+    assert uploads.run(job_id) is JobStatus.COMPLETED
+    assert list(uploads.target.rows) == emails(COUNT)
+
+
+def test_a_serial_upload_keeps_the_order_of_rows_that_a_dead_worker_left(uploads: UploadDoor) -> None:
+    uploads.declare(**BATCHES)
+    options: dict[str, Any] = {"is_serial": True, "resends_uncertain": True}
+    names = uploads.engine.trace(uploads.submit(csv_of(emails(COUNT)), **options))
+    uploads.clear()
+    job_id = uploads.submit(csv_of(emails(COUNT)), **options)
+    uploads.kill_leg(job_id, names.index("before call"))
+    uploads.engine.lose_holder(job_id)
+
+    assert uploads.run(job_id) is JobStatus.COMPLETED
+    assert list(uploads.target.rows) == emails(COUNT)
+
+
+def test_a_serial_upload_sends_nothing_past_a_row_in_doubt(uploads: UploadDoor) -> None:
+    uploads.declare(**BATCHES, look_up=look_up("1h"))
+    uploads.target.script.append(Trouble(is_taken=False))
+    job_id = uploads.submit(csv_of(emails(COUNT)), identifier="email", is_serial=True)
+    uploads.engine.leg(job_id)
+    assert uploads.in_doubt(job_id) == 4
+    assert uploads.target.rows == {}
+    uploads.engine.execute("update upload_rows set doubted_at = now() - interval '1 hour'")
+
+    assert uploads.run(job_id) is JobStatus.COMPLETED
+    assert list(uploads.target.rows) == emails(COUNT)
+
+
+@pytest.mark.parametrize("is_serial", [True, False])
+def test_rows_in_doubt_that_fill_the_window_are_waited_for_without_a_worker(
+    uploads: UploadDoor, is_serial: bool
+) -> None:
+    uploads.declare(look_up=look_up("1h"))
+    most_in_doubt = 1 if is_serial else CALLS
+    uploads.target.script.extend([Trouble(is_taken=True)] * most_in_doubt)
+    job_id = uploads.submit(csv_of(emails(COUNT)), identifier="email", is_serial=is_serial)
+
+    uploads.engine.leg(job_id)
+
+    assert uploads.in_doubt(job_id) == most_in_doubt
+    (waiting,) = uploads.engine.rows(
+        "select wait_reason, next_run_at - now() > interval '50 minutes' as is_long from slices"
+    )
+    assert waiting["is_long"]
+    assert "looked up" in waiting["wait_reason"]
