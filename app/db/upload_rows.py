@@ -81,6 +81,8 @@ class OpenRow:
     doubted_s: float = 0.0
     keyed_by: int | None = None
     """As of NewRow."""
+    attempt_count: int = 1
+    """How often it was told to be sent."""
 
 
 _NONE = Ending(RowVerdict.FAILED)
@@ -192,7 +194,7 @@ with mine as (
   update upload_rows set doubted_at = clock_timestamp() from mine
   where upload_rows.job_id = mine.job_id and verdict is null and is_sent and doubted_at is null
 )
-select number, record, is_sent, keyed_by,
+select number, record, is_sent, keyed_by, attempt_count,
   coalesce(extract(epoch from clock_timestamp() - doubted_at), 0)::float8 as doubted_s
 from upload_rows join mine using (job_id) where verdict is null order by number
 """
@@ -206,7 +208,15 @@ def take_over(conn: Connection, slice_id: int, claim_number: int) -> list[OpenRo
     """
     rows = conn.execute(_TAKE_OVER, {"slice": slice_id, "claim": claim_number}).fetchall()
     return [
-        OpenRow(row["number"], bytes(row["record"]), row["is_sent"], row["doubted_s"], row["keyed_by"]) for row in rows
+        OpenRow(
+            row["number"],
+            bytes(row["record"]),
+            row["is_sent"],
+            row["doubted_s"],
+            row["keyed_by"],
+            row["attempt_count"],
+        )
+        for row in rows
     ]
 
 

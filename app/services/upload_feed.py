@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
 
 from app.connectors.writing import OutRow
-from app.db.upload_rows import Ending, NewRow
+from app.db.upload_rows import Ending, NewRow, OpenRow
 from app.domain.rows import BadRow, Row
 from app.domain.uploads import RowVerdict
 from app.services.upload_plan import UploadPlan
@@ -84,6 +85,26 @@ class Feed:
         with suppress(Exception):
             return self.is_any()
         return False
+
+
+def regrouped(plan: UploadPlan, rows: Sequence[OpenRow]) -> Iterator[list[OutRow]]:
+    """Rows that an earlier leg gave back, as calls again.
+
+    Each time that one was sent in vain halves the call that it goes out with: a refused batch that is halved for longer
+    than a leg lasts would else be tried whole again by each leg, and come to no end.
+    """
+    for attempt_count, alike in groupby(rows, lambda each: each.attempt_count):
+        most_rows = max(1, plan.most_rows >> max(0, attempt_count - 1))
+        unit: list[OutRow] = []
+        room = plan.client.room()
+        for each in alike:
+            out = out_row(plan, each.number, each.record, each.keyed_by)
+            if len(unit) == most_rows or not room.takes(out):
+                yield unit
+                unit, room = [], plan.client.room()
+                room.takes(out)
+            unit.append(out)
+        yield unit
 
 
 def out_row(plan: UploadPlan, number: int, record: bytes, keyed_by: int | None) -> OutRow:

@@ -32,7 +32,7 @@ from app.connectors.writing import (
 from app.db.upload_rows import Change, Ending, OpenRow, Step
 from app.domain.rows import BadRow, Row
 from app.domain.uploads import RowVerdict, UploadAction
-from app.services.upload_feed import Feed, out_row
+from app.services.upload_feed import Feed, out_row, regrouped
 from app.services.upload_pace import Pace
 from app.services.upload_plan import UploadPlan
 from app.services.vendor_budget import BudgetWait
@@ -93,14 +93,13 @@ class Window:
 
     def _take_over(self, opened: Sequence[OpenRow], now: float) -> None:
         """What the holder before left: rows that were not sent, and rows that may have been."""
+        self._bytes += sum(len(each.record) for each in opened)
         for each in opened:
-            row = out_row(self._plan, each.number, each.record, each.keyed_by)
-            self._bytes += len(each.record)
             if each.is_sent:
-                reason = "The worker died while the call was under way."
-                self._in_doubt(row, reason, None, now - each.doubted_s)
-            else:
-                self._put_back([row])
+                row = out_row(self._plan, each.number, each.record, each.keyed_by)
+                self._in_doubt(row, "The worker died while the call was under way.", None, now - each.doubted_s)
+        for unit in regrouped(self._plan, [each for each in opened if not each.is_sent]):
+            self._put_back(unit)
 
     @property
     def _client(self) -> WriteClient:

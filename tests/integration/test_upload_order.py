@@ -33,6 +33,11 @@ def _no_circles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(UploadLeg, "_rest", counted)
 
 
+def leg_of_one_call(uploads: UploadDoor, job_id: int) -> None:
+    called = uploads.target.call_count
+    uploads.engine.leg(job_id, is_stopping=lambda: uploads.target.call_count > called)
+
+
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_serial_upload_keeps_the_order_of_the_rows_that_it_sends_again(uploads: UploadDoor, status: int) -> None:
     uploads.declare(**BATCHES)
@@ -86,3 +91,28 @@ def test_rows_in_doubt_that_fill_the_window_are_waited_for_without_a_worker(
     )
     assert waiting["is_long"]
     assert "looked up" in waiting["wait_reason"]
+
+
+def test_batches_that_must_wait_for_another_leg_are_sent_as_batches_again(uploads: UploadDoor) -> None:
+    uploads.declare(**BATCHES)
+    wait = Trouble(is_taken=False, status=429, headers=(("Retry-After", "60"),))
+    uploads.target.script.extend([wait] * 2)
+    job_id = uploads.submit(csv_of(emails(COUNT)))
+    uploads.engine.leg(job_id)
+    assert uploads.target.call_count == 2
+
+    assert uploads.run(job_id) is JobStatus.COMPLETED
+    assert uploads.target.call_count == 2 + COUNT // 4
+
+
+def test_legs_too_short_to_halve_a_batch_to_its_end_find_the_guilty_row(uploads: UploadDoor) -> None:
+    uploads.declare(**BATCHES)
+    addresses = ["wrong", *emails(COUNT)]
+    job_id = uploads.submit(csv_of(addresses), is_serial=True)
+    for _ in range(20):
+        leg_of_one_call(uploads, job_id)
+        if uploads.engine.job(job_id).status.is_terminal:
+            break
+
+    assert uploads.verdicts(job_id) == {"FAILED": 1, "CREATED": COUNT}
+    assert list(uploads.target.rows) == emails(COUNT)
