@@ -142,7 +142,8 @@ class WriteClient:
     def start(self, rows: Sequence[OutRow], beat: Beat | None = None) -> WriteCall:
         """Begin the one call that writes `rows`; at most as many as `room` takes.
 
-        Fetches a CSRF token first where the connector declares one and none is held; `beat` is for that.
+        Fetches a CSRF token first where the connector declares one and none is held; `beat` is for that, and it may
+        raise Interrupted then.
         What `http` raises instead of sending (BudgetWait) is not caught.
         """
         sent = tuple(rows)
@@ -253,6 +254,11 @@ class WriteCall:
         self._given = sent if isinstance(sent, Postponed | Refused) else None
         self.pending = None if isinstance(sent, Postponed | Refused) else sent
         """What is on the way; None when there is nothing to wait for."""
+
+    @property
+    def is_put_off(self) -> bool:
+        """Nothing can be sent for now: it was not begun, nor would the next one be."""
+        return isinstance(self._given, Postponed)
 
     @property
     def is_over(self) -> bool:

@@ -178,7 +178,7 @@ class UploadLeg:
             self._commit_step(window)
         if window.is_idle:
             self._heard_at = time.monotonic()
-        window.send(self._lease.check, time.monotonic())
+        window.send(self._lease.check, self._lease.beat, time.monotonic())
 
     def _wait_for_answers(self) -> None:
         self._ctx.http.wait()

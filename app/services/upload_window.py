@@ -7,7 +7,7 @@ leaves in doubt at most the rows that were under way (design 2.2, issue 5.3).
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -32,6 +32,7 @@ from app.connectors.writing import (
 from app.db.upload_rows import Change, Ending, OpenRow, Step
 from app.domain.rows import BadRow, Row
 from app.domain.uploads import RowVerdict, UploadAction
+from app.http_client import Beat, Interrupted
 from app.services.upload_feed import Feed, out_row, regrouped
 from app.services.upload_pace import Pace
 from app.services.upload_plan import UploadPlan
@@ -190,9 +191,10 @@ class Window:
     def _take(self, now: float) -> None:
         doubt = next((each for each in self._doubts if each.look_at <= now), None)
         if doubt is not None:
-            self._looks[self._client.start_look_up(doubt.row)] = doubt
+            look = self._client.start_look_up(doubt.row)
+            self._looks[look] = doubt
             self._doubts.remove(doubt)
-            self.calls_made += 1
+            self.calls_made += look.pending is not None
         elif self._ready:
             _, unit = heapq.heappop(self._ready)
             for row in unit:
@@ -216,30 +218,33 @@ class Window:
         self._feed.new, self._changes = [], {}
         self.calls_made -= step.calls_made
 
-    def send(self, check: Callable[[], None], now: float) -> None:
+    def send(self, check: Callable[[], None], beat: Beat, now: float) -> None:
         """Send what the step before told of. What the budget refuses after all is told of and waits.
 
         `check` is asked before each and right before they leave, and raises where the slice is somebody else's by now:
-        one that stood still between the step and here would send what others have settled.
+        one that stood still between the step and here would send what others have settled. `beat`: as in `start`.
         """
         units, self._to_send = self._to_send, []
         if units:
             with self._plan.budget.together():
-                self._start(units, check, now)
+                self._start(units, check, beat, now)
                 check()
         self._plan.budget.release()
 
-    def _start(self, units: list[list[OutRow]], check: Callable[[], None], now: float) -> None:
-        for number, unit in enumerate(units):
+    def _start(self, units: list[list[OutRow]], check: Callable[[], None], beat: Beat, now: float) -> None:
+        left = deque(units)
+        is_put_off = False
+        while left and not is_put_off:
             check()
             try:
-                call = self._client.start(unit)
-            except BudgetWait:
-                for late in units[number:]:
-                    self._wait_again(late)
-                return
-            self._calls[call] = _Sent(unit, self._renewal, now)
-            self.calls_made += 1
+                call = self._client.start(left[0], beat)
+            except (BudgetWait, Interrupted):
+                break
+            self._calls[call] = _Sent(left.popleft(), self._renewal, now)
+            self.calls_made += call.pending is not None
+            is_put_off = call.is_put_off
+        for unit in left:
+            self._wait_again(unit)
 
     def _wait_again(self, unit: list[OutRow]) -> None:
         """Surely not taken; to be sent again."""
