@@ -64,8 +64,6 @@ __all__ = [
 ]
 
 _BOM = b"\xef\xbb\xbf"
-_DOTS = frozenset({".", ".."})
-"""Servers take them for this folder and the one above (RFC 3986 5.2.4), however they are encoded."""
 
 
 class WriteClient:
@@ -215,8 +213,6 @@ class WriteClient:
         key = key_of(row.record, self._identifier) or ""
         if spec.needs_identifier and not key:
             raise UnsendableError(f"the row has no value in {self._identifier!r}, its identifier")
-        if spec.needs_identifier and key in _DOTS:
-            raise UnsendableError(f"the identifier {key!r} would name another path of the vendor")
         content = {} if spec.body == "none" else {"Content-Type": FORM if spec.body == "form" else JSON}
         keyed = {spec.idempotency: row.key} if spec.idempotency else {}
         return self._outgoing.request(

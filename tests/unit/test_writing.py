@@ -335,12 +335,26 @@ def test_a_row_whose_identifier_is_none_is_not_sent(value: Any) -> None:
     assert vendor.sent == []
 
 
-@pytest.mark.parametrize("value", [".", ".."])
+@pytest.mark.parametrize("value", [".", "..", "../7", "a/../b", "..\\7"])
 def test_an_identifier_that_means_another_path_is_not_sent(value: str) -> None:
     vendor = ScriptedVendor(MADE)
     result = client_of(vendor, DELETE).start([row({"id": value})]).result()
     assert only(result).error_class is ErrorClass.DATA
     assert vendor.sent == []
+    by_path = {"path": "/pets/{id}", "by": "id"}
+    asked = client_of(vendor, look_up=by_path).start_look_up(row({"id": value})).result()
+    assert isinstance(asked, Unclear)  # 404 of the folder above would be taken for a proof that it is absent
+    assert vendor.sent == []
+
+
+def test_dots_that_mean_no_other_path_are_sent() -> None:
+    assert sent({"id": "a..b"}, DELETE).url.endswith("/pets/a..b")
+    assert sent({"id": "..."}, DELETE).url.endswith("/pets/...")
+    by_param = {"path": "/pets", "params": {"id": "{id}"}}
+    assert sent({"id": ".."}, UPDATE, update=by_param).url.endswith("/pets?id=..")
+    assert sent({"id": 7}, UPDATE, update={"path": "/a/../pets/{id}"}).url.endswith("/a/../pets/7")
+    client = WriteClient(pets(), "pets", UPDATE, "id", {}, {"token": "t"}, ScriptedVendor(MADE), path="/v1..2/{id}")
+    assert client.start([row({"id": 7})]).rows[0].number == 1
 
 
 def test_a_delete_has_no_body_and_a_post_has_a_length() -> None:
