@@ -54,6 +54,8 @@ def send_failed(job_id: int) -> Response:
 def failed_item(row: FailedRow, *, is_masked: bool) -> dict[str, Any]:
     """One failed row; `status` is all that the vendor's own clients know (reference 3c)."""
     record = row.record if row.is_readable else None
+    excerpt = (row.record or b"") if record is None else b""
+    is_masked = is_masked or names_secret(excerpt)
     text = None if row.detail is None else shown_text(row.detail, record, is_masked=is_masked)
     item = {
         "status": text or _summary(row),
@@ -62,8 +64,7 @@ def failed_item(row: FailedRow, *, is_masked: bool) -> dict[str, Any]:
         "record": None if record is None else shown_record(record, is_masked=is_masked),
     }
     if not row.is_readable:
-        excerpt = row.record or b""
-        item["excerpt"] = MASK if is_masked or names_secret(excerpt) else excerpt.decode("utf-8", "replace")
+        item["excerpt"] = MASK if is_masked else excerpt.decode("utf-8", "replace")
     return item
 
 

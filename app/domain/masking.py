@@ -22,7 +22,8 @@ _SECRET_NAME = re.compile(
 )
 _SECRET_BYTES = re.compile(_SECRET_NAME.pattern.encode(), re.IGNORECASE)
 _ESCAPED_ASCII = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
-_QUOTED = re.compile(r"""(['\"]).*?\1""")
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*(?:'|\Z)|"(?:[^"\\]|\\.)*(?:"|\Z)|\\\Z""", re.DOTALL)
+"""As `repr` quotes, perhaps cut off before the end."""
 _LEAST_CHARS = 3
 """Shorter values stand in any text by chance, and are looked for as words."""
 
@@ -65,8 +66,13 @@ def _covered(value: Any, *, is_shown: bool) -> Any:
     return value if is_shown or value is None else MASK
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a member of this name is hidden always; dotted names are those of all that they pass."""
+    return bool(_SECRET_NAME.search(name))
+
+
 def _is_open(name: str) -> bool:
-    return not _SECRET_NAME.search(name)
+    return not is_secret_name(name)
 
 
 def shown_text(text: str, record: bytes | None, *, is_masked: bool) -> str:

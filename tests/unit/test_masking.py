@@ -92,3 +92,11 @@ def test_no_value_survives_in_a_text_that_was_cut(value: str, before: str) -> No
     record = json.dumps({"email": value}).encode()
     text = shown_text(f"{before} {value} is wrong"[:200], record, is_masked=True)
     assert len(value) < 3 or value not in text.replace(MASK, "")
+
+
+@pytest.mark.parametrize("value", ["it's \"7\" 'x'", "a\\", "\\'", "'", '"', "x" * 300])
+@pytest.mark.parametrize("most", [12, 20, 200, 500])
+def test_what_is_quoted_of_a_row_is_masked_where_it_was_cut_too(value: str, most: int) -> None:
+    text = f"field: {value!r} is wrong"[:most]
+    shown = shown_text(text, None, is_masked=True)
+    assert shown in {f"field: '{MASK}'", f"field: '{MASK}' is wrong"[: len(shown)]}

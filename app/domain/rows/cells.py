@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from app.domain.masking import MASK, is_secret_name
 from app.domain.rows.json_values import RefusedJsonError, one_line
 from app.domain.rows.model import shown
 
@@ -71,7 +72,11 @@ _CONVERTERS: Mapping[str, Callable[[str], Any]] = {
 
 
 class RecordMaker:
-    """Makes the records of a file with these columns. `types`: dotted name -> type; what has none is text."""
+    """Makes the records of a file with these columns. `types`: dotted name -> type; what has none is text.
+
+    Where a column is named like a password, no error quotes a cell: with a delimiter too many or too few in the row the
+    value stands in another column.
+    """
 
     def __init__(self, header: Sequence[str], types: Mapping[str, str], encoding: str) -> None:
         self._header = header
@@ -79,6 +84,8 @@ class RecordMaker:
         self._encoding = encoding
         self._converters = [_CONVERTERS.get(types.get(name, "")) for name in header]
         self._paths = [name.split(".") for name in header]
+        self.is_secret = any(is_secret_name(name) for name in header)
+        """A column is named like a password."""
         is_nested = any(len(path) > 1 for path in self._paths)
         self._make = self._nested if is_nested else self._typed if any(self._converters) else self._flat
 
@@ -122,19 +129,21 @@ class RecordMaker:
         try:
             return convert(cell)
         except (_MisfitError, UnicodeEncodeError) as error:
-            message = f"field {shown(name)}: {shown(cell)} is not of type {self._types[name]}; accepted: {error}"
+            what = MASK if self.is_secret else shown(cell)
+            message = f"field {shown(name)}: {what} is not of type {self._types[name]}; accepted: {error}"
             raise CellsError(message) from None
 
     def _check_text(self, cells: Sequence[str]) -> None:
         """Say what is wrong with the characters, if it is they: then nothing else that was found means much."""
         for name, cell in zip(self._header, cells, strict=False):
+            what = MASK if self.is_secret else shown(cell)
             if _HALVES.search(cell):
                 raise CellsError(
-                    f"field {shown(name)}: {shown(cell)} holds bytes that are not {self._encoding}; "
+                    f"field {shown(name)}: {what} holds bytes that are not {self._encoding}; "
                     "where the file is in another character set, state metaData.encoding"
                 )
             if _NUL in cell:
-                raise CellsError(f"field {shown(name)}: {shown(cell)} holds a NUL character, which no CSV may")
+                raise CellsError(f"field {shown(name)}: {what} holds a NUL character, which no CSV may")
 
 
 def name_parts(name: str) -> list[str]:

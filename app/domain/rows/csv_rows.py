@@ -8,6 +8,7 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
+from app.domain.masking import MASK
 from app.domain.rows.cells import CellsError, RecordMaker
 from app.domain.rows.charsets import Charset
 from app.domain.rows.lines import LongLineError, check_length, line_blocks
@@ -104,7 +105,7 @@ def csv_rows(
         if record:
             yield Row(number, line, record, feed.behind_row(number))
         else:
-            excerpt = excerpt_of("".join(feed.lines))
+            excerpt = MASK if maker.is_secret else excerpt_of("".join(feed.lines))
             yield BadRow(number, line, message, excerpt, feed.behind_row(number))
 
 
