@@ -12,7 +12,7 @@ from app.connectors.scanner import NotJsonError, scan_items
 from app.connectors.write_bodies import UnsendableError, key_of
 from app.connectors.write_model import BatchSpec
 from app.connectors.write_results import OutRow, Refused, RowOutcome, Unknown, WriteResult, Written
-from app.connectors.write_verdicts import Judge, Judgement, WriteAnswer, id_at, text_at
+from app.connectors.write_verdicts import Judge, Judgement, WriteAnswer, id_at, text_at, vendor_id_at
 from app.domain.uploads import RowVerdict
 from app.http_client import Headers
 
@@ -35,7 +35,7 @@ def read_batch(
         return Refused(replace(whole, verdict=RowVerdict.FAILED))
     found = _results(spec, rows, answer.body, identifier)
     if spec.mode == "atomic":
-        ids = [id_at(each, id_pointer) if each is not None else None for each in found] if found else [None] * len(rows)
+        ids = [vendor_id_at(each, id_pointer) if each is not None else None for each in found or [None] * len(rows)]
         return Written(tuple(replace(whole, vendor_id=each) for each in ids))
     if found is None:
         count = len(_items(spec, answer.body))

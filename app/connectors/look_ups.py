@@ -14,7 +14,7 @@ from app.connectors.scanner import NotJsonError, scan_items
 from app.connectors.write_bodies import UnsendableError, key_of
 from app.connectors.write_model import LookUpSpec
 from app.connectors.write_results import Absent, Found, LookUpResult, Unclear
-from app.connectors.write_verdicts import id_at
+from app.connectors.write_verdicts import id_at, vendor_id_at
 from app.errors import ConfigError
 from app.http_client import Beat, Response, TransportError
 
@@ -80,7 +80,7 @@ def read_look_up(asked: LookUp, response: Response) -> LookUpResult:
         return unclear("the answer to the look-up has no records where they are declared", Action.RETRY)
     for record in records:
         if _value(asked, record) == asked.wanted:
-            return Found(id_at(record, asked.id_pointer))
+            return Found(vendor_id_at(record, asked.id_pointer))
     return unclear("the look-up found other records only") if records else Absent()
 
 

@@ -66,6 +66,9 @@ _POSTPONED: Mapping[int, tuple[Action, ErrorClass, str]] = {
 _MAYBE_PROCESSED = frozenset({408})
 """Proxies say 408 of requests that the vendor behind them had."""
 
+LONGEST_ID = 1000
+"""Characters. It is kept with its row for as long as the rows are, and told in /results."""
+
 NEVER_SENT: frozenset[Kind] = frozenset({"dns", "connect", "tls"})
 """`stale` is not among them: a vendor may commit and then close a kept connection without a word."""
 
@@ -122,7 +125,7 @@ class Judge:
         if rule.meaning is Meaning.RETRY:
             return self._postponed(answer, Action.RETRY, ErrorClass.TRANSIENT, rule.message or "not processed")
         verdict, error_class, text = _MEANT[rule.meaning]
-        vendor_id = id_at(answer.body, rule.id_at if rule.id_at is not None else id_pointer)
+        vendor_id = vendor_id_at(answer.body, rule.id_at if rule.id_at is not None else id_pointer)
         detail = self._quoted(answer, rule.message or text) if verdict.is_failure or rule.message else ""
         return RowOutcome(verdict, vendor_id, answer.status, error_class, detail)
 
@@ -141,7 +144,7 @@ class Judge:
         return None
 
     def _good(self, answer: WriteAnswer, id_pointer: str | None, *, needs_id: bool) -> Judgement:
-        vendor_id = id_at(answer.body, id_pointer)
+        vendor_id = vendor_id_at(answer.body, id_pointer)
         text = answer.body.strip()
         is_readable = not text or self.action is not UploadAction.CREATE or _is_json(text)
         if not is_readable or text[:1] == b"<":
@@ -188,6 +191,12 @@ class Judge:
     def _quoted(self, answer: WriteAnswer, text: str) -> str:
         said = self.redactor.excerpt(answer.quoted.encode("utf-8", "replace") or answer.body)
         return self.redactor.cut(f"{text}: {said}" if said else text)
+
+
+def vendor_id_at(body: bytes, pointer: str | None) -> str | None:
+    """The vendor's id at `pointer`; one that is too long to be an id is none."""
+    found = id_at(body, pointer)
+    return found if found is None or len(found) <= LONGEST_ID else None
 
 
 def id_at(body: bytes, pointer: str | None) -> str | None:

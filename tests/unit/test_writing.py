@@ -15,7 +15,9 @@ from app.connectors.model import Action, Connector, ErrorClass
 from app.connectors.registry import parse_document
 from app.connectors.spec import load_connector
 from app.connectors.write_bodies import UnsendableError, key_of, without
+from app.connectors.write_verdicts import LONGEST_ID
 from app.connectors.writing import (
+    Found,
     OutRow,
     Postponed,
     Refused,
@@ -690,3 +692,20 @@ def test_a_client_that_cannot_look_up_says_so() -> None:
     client = client_of(ScriptedVendor(MADE))
     assert not client.can_look_up
     assert isinstance(client.start_look_up(row({})).result(), Unclear)
+
+
+@pytest.mark.parametrize("size", [LONGEST_ID, LONGEST_ID + 1, 3_000_000])
+def test_a_text_that_is_too_long_for_an_id_is_none(size: int) -> None:
+    """It is kept with each row."""
+    kept = "x" * size if size <= LONGEST_ID else None
+    made = {"id": "x" * size, "tag": "T", "s": 201}
+    reply = answer(201, json.dumps(made))
+    rule = {"when": {"status": 201}, "is": "existed"}
+    assert only(judged(reply)).vendor_id == kept
+    assert only(judged(reply, verdicts=[rule])).vendor_id == kept
+    assert isinstance(judged(reply, create={"path": "/pets", "id_at": "/id"}), Written if kept else Unknown)
+    assert looked_up(answer(200, json.dumps({"found": [made]})), {"tag": "T"}) == Found(kept)
+    batches = {"partial": BATCH, "atomic": {"path": "/all", "max": 10, "mode": "atomic", "results": "/r"}}
+    for spec in batches.values():
+        client = client_of(ScriptedVendor(answer(201, json.dumps({"r": [made] * 2}))), batch={"create": spec})
+        assert only(client.start([row({}, 1), row({}, 2)]).result()).vendor_id == kept
