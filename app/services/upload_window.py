@@ -41,6 +41,9 @@ from app.services.vendor_budget import BudgetWait
 _MOST_BYTES = 8 * 1024 * 1024
 """Of the rows in work, so that many large ones do not fill the memory."""
 
+_UNHEARD = "What became of the call was not known when a leg of the job ended."
+"""A worker died, or let go of it: the next one cannot tell."""
+
 _UNKNOWN_IN_A_ROW = 3
 """After so many calls whose outcome nobody knows the vendor is taken to be in trouble: no rows are spent on it."""
 
@@ -98,7 +101,7 @@ class Window:
         for each in opened:
             if each.is_sent:
                 row = out_row(self._plan, each.number, each.record, each.keyed_by)
-                self._in_doubt(row, "The worker died while the call was under way.", None, now - each.doubted_s)
+                self._in_doubt(row, _UNHEARD, None, now - each.doubted_s)
         for unit in regrouped(self._plan, [each for each in opened if not each.is_sent]):
             self._put_back(unit)
 

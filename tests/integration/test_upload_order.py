@@ -116,3 +116,20 @@ def test_legs_too_short_to_halve_a_batch_to_its_end_find_the_guilty_row(uploads:
 
     assert uploads.verdicts(job_id) == {"FAILED": 1, "CREATED": COUNT}
     assert list(uploads.target.rows) == emails(COUNT)
+
+
+def test_a_fault_of_ours_is_not_told_as_the_death_of_a_worker(
+    uploads: UploadDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError
+
+    job_id = uploads.submit(csv_of(emails(COUNT)))
+    monkeypatch.setattr(UploadLeg, "_wait_for_answers", broken)
+    uploads.engine.leg(job_id)
+    assert uploads.in_doubt(job_id) == CALLS
+    monkeypatch.undo()
+
+    assert uploads.run(job_id) is JobStatus.COMPLETED
+    told = {row["detail"] for row in uploads.rows(job_id) if row["verdict"] == "UNCERTAIN"}
+    assert told == {"What became of the call was not known when a leg of the job ended."}
