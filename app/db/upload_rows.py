@@ -13,6 +13,7 @@ from typing import Any
 
 from app.db.pool import Connection, as_json
 from app.db.slices import SLOTS_PER_SLICE, Position, Standing, standing_from
+from app.domain.upload_evidence import LOOK_UPS, UNREADABLE
 from app.domain.uploads import RowVerdict
 
 
@@ -56,6 +57,8 @@ class Step:
     new: Sequence[NewRow] = ()
     changes: Sequence[Change] = ()
     calls_made: int = 0
+    look_up_count: int = 0
+    """Of these calls."""
 
     @property
     def endings(self) -> list[Ending]:
@@ -65,10 +68,11 @@ class Step:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Of these endings by verdict, and `unreadable`: rows that end as they are read."""
-        unreadable_count = sum(each.ending is not None for each in self.new)
+        """Of these endings by verdict, and what `app.domain.upload_evidence` tells beside them."""
         found = Counter(each.verdict.value for each in self.endings)
-        return {**found, "unreadable": unreadable_count} if unreadable_count else dict(found)
+        found[UNREADABLE] = sum(each.ending is not None for each in self.new)
+        found[LOOK_UPS] = self.look_up_count
+        return {name: count for name, count in found.items() if count}
 
 
 @dataclass(frozen=True)

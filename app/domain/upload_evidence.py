@@ -10,6 +10,8 @@ from app.domain.uploads import RowVerdict
 
 UNREADABLE = "unreadable"
 """Key of the counts: of the failed rows those that could not be parsed."""
+LOOK_UPS = "lookUps"
+"""Key of the counts: vendor calls that asked whether a record is there."""
 UNSENT = "unsent"
 """Key of the counts: rows that the ended run left without a verdict."""
 
@@ -48,7 +50,10 @@ def upload_evidence(job: UploadFacts) -> str:
     read, not_sent = job.record_count + _unsent(job), counts[RowVerdict.NOT_SENT]
     unreadable = job.verdict_counts.get(UNREADABLE, 0)
     told = {each: n for each, n in counts.items() if n and each not in {RowVerdict.FAILED, RowVerdict.NOT_SENT}}
-    parts = [f"{read} rows read, {read - unreadable - not_sent} sent by {job.call_count} vendor calls"]
+    look_ups = job.verdict_counts.get(LOOK_UPS, 0)
+    parts = [f"{read} rows read, {read - unreadable - not_sent} sent by {job.call_count - look_ups} vendor calls"]
+    if look_ups:
+        parts.append(f"look-up calls besides: {look_ups}")
     if "retryOfJobId" in job.criteria:
         parts.append(f"the rows come from job {job.criteria['retryOfJobId']}")
     parts += [f"{n} {each.lower()}" for each, n in told.items()]

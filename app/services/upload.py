@@ -208,6 +208,9 @@ class UploadLeg:
         if tries >= self._ctx.settings.retry_tries:
             text = f"The vendor gives no answer that tells what became of a row ({tries} tries without progress)"
             return self._end.finish(JobStatus.ABORTED, StopReason.VENDOR_ERROR, text)
+        self.commit()
+        if self._lease.is_cancelled:
+            return True
         reason = "Rows whose outcome is unknown are looked up once the vendor must have settled"
         return self._end.hand_back(HandBack(left_s, tries, wait_reason=reason))
 
@@ -232,8 +235,8 @@ class UploadLeg:
                 break
             if not window.is_idle:
                 self._wait_for_answers()
-        if window.is_done and not self.committed.exhausted:
-            self._commit_step(window)
+        if window.look_up_count or (window.is_done and not self.committed.exhausted):
+            self._commit_step(window)  # a hand-back tells of calls, and not of what they were for
 
     def _commit_step(self, window: Window) -> None:
         step, claim, lease_s = window.step(), self._claim, self._ctx.settings.lease_s

@@ -83,8 +83,8 @@ class Window:
         self._looks: dict[LookUpCall, _Doubt] = {}
         self._to_send: list[list[OutRow]] = []
         self._changes: dict[int, Change] = {}
-        self.calls_made = 0
-        """Since the last step."""
+        self.calls_made = self.look_up_count = 0
+        """Since the last step; look-ups are calls, too."""
         self.ended_count = 0
         """Rows whose outcome is known."""
         self._unknown_in_a_row = 0
@@ -198,6 +198,7 @@ class Window:
             self._looks[look] = doubt
             self._doubts.remove(doubt)
             self.calls_made += look.pending is not None
+            self.look_up_count += look.pending is not None
         elif self._ready:
             _, unit = heapq.heappop(self._ready)
             for row in unit:
@@ -213,13 +214,14 @@ class Window:
     def step(self) -> Step:
         """What PostgreSQL must hear next."""
         position = self._plan.at(self._feed.at, is_done=self.is_done)
-        return Step(position, self._feed.new, list(self._changes.values()), self.calls_made)
+        return Step(position, self._feed.new, list(self._changes.values()), self.calls_made, self.look_up_count)
 
     def committed(self, step: Step, took_s: float) -> None:
         """That step stands, `took_s` after it was begun."""
         self._pace.step_took(took_s)
         self._feed.new, self._changes = [], {}
         self.calls_made -= step.calls_made
+        self.look_up_count -= step.look_up_count
 
     def send(self, check: Callable[[], None], beat: Beat, now: float) -> None:
         """Send what the step before told of. What the budget refuses after all is told of and waits.
