@@ -20,6 +20,7 @@ from app.addresses import AddressPolicy
 from app.errors import AddressRefusedError
 from app.http_messages import Beat, BodyTooLarge, Headers, Interrupted, Kind, Request, Response, TransportError
 from app.http_transfer import BEAT_S, Transfer
+from app.idle_connections import KnownConnections
 
 __all__ = [
     "Beat",
@@ -200,6 +201,7 @@ class _Lines:
         self._idle: list[Transfer] = []
         self._busy: dict[pycurl.Curl, Transfer] = {}
         self._checked: set[str] = set()
+        self._known = KnownConnections()
 
     def check(self, url: str) -> None:
         """Ask the policy, once an origin: what follows the origin only has to be printable."""
@@ -217,7 +219,7 @@ class _Lines:
         """Send, as far as that goes without waiting. Raises ConfigError, TransportError."""
         transfer = self._idle.pop() if self._idle else self._make_transfer()
         try:
-            transfer.prepare(request)
+            transfer.prepare(request, is_fresh=self._known.is_any_dead())
             self._multi.add_handle(transfer.curl)
             self._busy[transfer.curl] = transfer
             self._keep(len(self._busy))
@@ -295,6 +297,7 @@ class _Lines:
         _, succeeded, failed = self._multi.info_read()
         for curl in succeeded:
             self._busy[curl].end(None)
+            self._known.add(self._busy[curl].descriptor)
         for curl, code, text in failed:
             self._busy[curl].end((code, text))
 

@@ -15,7 +15,6 @@ from app.addresses import AddressPolicy, port_of
 from app.decoding import BodyDamagedError, BodyOverflowError, decode_body
 from app.errors import AddressRefusedError, ConfigError
 from app.http_messages import BodyTooLarge, Headers, Kind, Request, Response, TransportError
-from app.idle_connections import was_closed
 
 BEAT_S = 1.0
 SocketAddress = tuple[Any, ...]
@@ -68,7 +67,6 @@ class Transfer:
         self._refusal: AddressRefusedError | None = None
         self._scheme, self._send_count = "https", 0
         self._opened: list[socket.socket] = []
-        self._kept_socket = -1
         self._sent_options: object = None
         curl.setopt(pycurl.HEADERFUNCTION, self._head_lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, self._body.write)
@@ -76,19 +74,22 @@ class Transfer:
         curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
         curl.setopt(pycurl.MAXFILESIZE_LARGE, max_body_bytes)
 
-    def prepare(self, request: Request) -> None:
-        """Take up a request. Raises ConfigError for a header that cannot be sent, TransportError for such a URL."""
+    def prepare(self, request: Request, *, is_fresh: bool) -> None:
+        """Take up a request; `is_fresh`: no kept connection may carry it.
+
+        Raises ConfigError for a header that cannot be sent, TransportError for such a URL.
+        """
         self.request, self.begun_at, self.is_over = request, time.monotonic(), False
         self._ended, self._failure, self._refusal = None, None, None
         self._scheme, self._send_count = _scheme_of(request.url), 0
         try:
+            self.curl.setopt(pycurl.FRESH_CONNECT, is_fresh)
             self._set_options(request)
         except pycurl.error as error:
             raise self._translated(*error.args) from None
 
     def _set_options(self, request: Request) -> None:
         curl = self.curl
-        curl.setopt(pycurl.FRESH_CONNECT, was_closed(self._kept_socket))
         curl.setopt(pycurl.URL, request.url)
         options = (request.method, request.headers, request.read_timeout_s)
         if options == self._sent_options and request.body is None:
@@ -112,7 +113,11 @@ class Transfer:
     def end(self, failure: Failure | None) -> None:
         """Libcurl is done with it."""
         self.is_over, self._ended = True, failure
-        self._kept_socket = self.curl.getinfo(pycurl.ACTIVESOCKET)
+
+    @property
+    def descriptor(self) -> int:
+        """Of the connection that carried it; -1 where that is closed."""
+        return int(self.curl.getinfo(pycurl.ACTIVESOCKET))
 
     def let_go(self) -> None:
         """Forget the answer. Pycurl works on duplicates of the sockets that it was given; ours are closed here."""
@@ -124,8 +129,6 @@ class Transfer:
         self._body.seek(0)
         if self._body.getbuffer().nbytes > _KEPT_BODY_BYTES:
             self._body.truncate()
-        if not self.is_over:
-            self._kept_socket = -1
 
     def response(self) -> Response:
         """The whole answer. Raises TransportError, BodyTooLarge, or what a callback kept."""

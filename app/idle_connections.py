@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 
 _PEER_CLOSED = getattr(select, "POLLRDHUP", 0)  # Linux tells it even where a last TLS alert lies unread before it
+_CLOSED = _PEER_CLOSED | select.POLLHUP | select.POLLERR
+
+
+class KnownConnections:
+    """The sockets that calls of one thread went over.
+
+    libcurl takes any of them that is idle for the next call, and keeps a dead one for up to a second: so while one of
+    them is dead, no call may go over a kept connection.
+    """
+
+    def __init__(self) -> None:
+        self._poller = select.poll()
+        self._known: dict[int, int] = {}
+        """Descriptor -> the socket's number: libcurl closes some, and then other things have their descriptors."""
+
+    def add(self, descriptor: int) -> None:
+        """A call has ended, and its connection may be kept; -1: it was not."""
+        if descriptor >= 0:
+            self._poller.register(descriptor, select.POLLIN | _PEER_CLOSED)
+            self._known[descriptor] = os.fstat(descriptor).st_ino
+
+    def is_any_dead(self) -> bool:
+        """Whether the other side has closed one of them. Those that libcurl has closed are forgotten."""
+        return any(self._is_dead(descriptor, events) for descriptor, events in self._poller.poll(0))
+
+    def _is_dead(self, descriptor: int, events: int) -> bool:
+        if events & select.POLLNVAL or os.fstat(descriptor).st_ino != self._known[descriptor]:
+            self._poller.unregister(descriptor)
+            del self._known[descriptor]
+            return False
+        return bool(events & _CLOSED) if _PEER_CLOSED else was_closed(descriptor)
 
 
 def was_closed(descriptor: int) -> bool:
@@ -20,7 +52,7 @@ def was_closed(descriptor: int) -> bool:
     events = poller.poll(0)
     if not events:
         return False
-    if events[0][1] & (_PEER_CLOSED | select.POLLHUP | select.POLLERR | select.POLLNVAL):
+    if events[0][1] & (_CLOSED | select.POLLNVAL):
         return True  # the last of them: libcurl has closed it meanwhile, for another call of the same thread
     try:
         with socket.fromfd(descriptor, socket.AF_INET, socket.SOCK_STREAM) as peer:

@@ -70,7 +70,12 @@ def test_nothing_leaves_where_that_ends_with_an_exception(http: HttpClient) -> N
 
 
 def test_a_call_tells_whether_it_was_sent(http: HttpClient) -> None:
-    with HostileServer(Echo()) as server:
+    def answers_once(wire: Wire) -> None:
+        wire.read_request()
+        wire.answer(b"")
+        wire.hang()  # an answer that came at once would leave a kept connection to the call after it
+
+    with HostileServer(answers_once) as server:
         http.request(Request("GET", server.url))  # the next one goes over the kept connection, at once
         sent = http.start(Request("GET", server.url))
         assert sent.is_sent
@@ -101,3 +106,22 @@ def test_handles_are_let_go_and_connections_kept(http: HttpClient) -> None:
             http.let_handles_go()
             assert [each() for each in handles] == [None] * 4
         assert server.connection_count <= 4
+
+
+@pytest.mark.parametrize("is_next_leg", [False, True])
+def test_no_call_goes_over_a_connection_that_the_other_side_has_closed(http: HttpClient, is_next_leg: bool) -> None:
+    """libcurl takes any idle connection, not the one that the handle had before: each would be a row in doubt."""
+
+    def play(wire: Wire) -> None:
+        while wire.read_request():
+            wire.answer(b"x")
+            if wire.number == 1:
+                return
+
+    with HostileServer(play) as server:
+        for number in range(5):
+            assert http.start(Request("POST", server.url, (), b"row")).result().body == b"x"
+            if number == 0:
+                server.wait_for_close()
+            if is_next_leg:
+                http.let_handles_go()
