@@ -38,6 +38,8 @@ class UploadPlan:
     """Behind the last row that is in the table."""
     most_calls: int
     """At the same time."""
+    is_trial: bool = False
+    """The last leg ended because the vendor was in trouble."""
 
     def key_prefix(self, keyed_by: int | None = None) -> str:
         """What makes idempotency keys of this job differ from those of others; `keyed_by`: a row keeps that job's."""
@@ -69,7 +71,7 @@ def load_upload(ctx: Context, conn: Connection, claim: Claim) -> UploadPlan:
     cursor = claim.position.cursor
     position = InputPosition() if cursor is None else InputPosition.from_json(cursor)
     most_calls = 1 if options.is_serial else ctx.settings.upload_calls
-    return UploadPlan(found.job, options, upload, client, budget, position, most_calls)
+    return UploadPlan(found.job, options, upload, client, budget, position, most_calls, claim.try_count > 0)
 
 
 def _client(

@@ -45,7 +45,7 @@ _UNHEARD = "What became of the call was not known when a leg of the job ended."
 """A worker died, or let go of it: the next one cannot tell."""
 
 _UNKNOWN_IN_A_ROW = 3
-"""After so many calls whose outcome nobody knows the vendor is taken to be in trouble: no rows are spent on it."""
+"""After so many calls whose outcome nobody knows the vendor is taken to be in trouble: one row a try is spent on it."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Window:
         self.ended_count = 0
         """Rows whose outcome is known."""
         self._unknown_in_a_row = 0
+        self._is_trial = plan.is_trial
+        """The vendor is in trouble; one call at a time finds out whether it still is."""
         self._bytes = 0
         self._renewal = 0
         self._doubtful: set[int] = set()
@@ -173,7 +175,7 @@ class Window:
         self.is_more_due = False
         self._feed.begin_step()
         most_units = self._pace.most_calls
-        while self._busy_count < self._plan.most_calls:
+        while self._busy_count < (1 if self._is_trial else self._plan.most_calls):
             if not self._is_any_ready(now):
                 return None
             if len(self._to_send) >= most_units:
@@ -301,7 +303,7 @@ class Window:
     def _row_ended(self, row: OutRow, outcome: RowOutcome | Postponed | Unknown, now: float) -> Verdict | None:
         match outcome:
             case RowOutcome():
-                self._unknown_in_a_row = 0
+                self._unknown_in_a_row, self._is_trial = 0, False
                 if outcome.error_class is ErrorClass.DUPLICATE and self._absent_count[row.number] == 1:
                     # It was looked for too early: what is there now may well be this row.
                     self._doubts.append(_Doubt(row, now, "The vendor reports a duplicate of a row sent before."))
@@ -313,7 +315,8 @@ class Window:
             case Unknown():
                 self._in_doubt(row, outcome.reason, outcome.http_status, now)
                 self._unknown_in_a_row += 1
-                if self._unknown_in_a_row >= _UNKNOWN_IN_A_ROW * self._plan.most_rows:
+                if self._is_trial or self._unknown_in_a_row >= _UNKNOWN_IN_A_ROW * self._plan.most_rows:
+                    self._is_trial = True
                     text = outcome.brief or outcome.reason
                     return Verdict(Action.RETRY, ErrorClass.TRANSIENT, text, outcome.retry_after_s)
             case _:
@@ -362,6 +365,7 @@ class Window:
 
     def _looked(self, look: LookUpCall, doubt: _Doubt, now: float) -> Verdict | None:
         result = look.result()
+        self._is_trial = self._is_trial and isinstance(result, Unclear)
         match result:
             case Found():
                 detail = f"{doubt.reason} Found by looking it up."

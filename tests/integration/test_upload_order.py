@@ -133,3 +133,31 @@ def test_a_fault_of_ours_is_not_told_as_the_death_of_a_worker(
     assert uploads.run(job_id) is JobStatus.COMPLETED
     told = {row["detail"] for row in uploads.rows(job_id) if row["verdict"] == "UNCERTAIN"}
     assert told == {"What became of the call was not known when a leg of the job ended."}
+
+
+@pytest.mark.parametrize("is_other_leg", [True, False])
+def test_one_row_a_try_is_spent_on_a_vendor_that_is_down(uploads: UploadDoor, is_other_leg: bool) -> None:
+    tries = 8
+    uploads.engine.configure(retry_tries=tries, retry_base_s=3600.0 if is_other_leg else 0.0)
+    uploads.target.script.extend([Trouble(is_taken=False, status=500)] * 1000)
+    job_id = uploads.submit(csv_of(emails(200)))
+
+    assert uploads.run(job_id) is JobStatus.ABORTED
+    assert uploads.verdicts(job_id)["UNCERTAIN"] <= 2 * CALLS + tries - 1
+
+
+def test_a_vendor_that_is_up_again_gets_all_its_calls(uploads: UploadDoor) -> None:
+    uploads.target.script.extend([Trouble(is_taken=True, status=500)] * 2 * CALLS)
+    job_id = uploads.submit(csv_of(emails(40)))
+    under_way: list[int] = []
+    wait = uploads.target.wait
+
+    def counted() -> None:
+        under_way.append(len(uploads.target._on_the_way))
+        wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uploads.target, "wait", counted)
+        assert uploads.run(job_id) is JobStatus.COMPLETED
+    assert under_way[-1] < max(under_way[-8:]) == CALLS
+    assert sum(uploads.verdicts(job_id).values()) == 40
