@@ -269,10 +269,13 @@ class WriteCall:
             raise RuntimeError("nothing was begun")
         return self._client.read(self, self.pending, beat)
 
-    def abandon(self) -> None:
-        """Break it off; the vendor may have taken it."""
-        if self.pending is not None:
-            self.pending.abandon()
+    def abandon(self) -> bool:
+        """Break it off. Returns whether the vendor may have taken it."""
+        if self.pending is None:
+            return False
+        is_sent = self.pending.is_sent
+        self.pending.abandon()
+        return is_sent
 
 
 def _refused(error_class: ErrorClass, text: str) -> Refused:

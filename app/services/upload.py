@@ -235,8 +235,9 @@ class UploadLeg:
                 break
             if not window.is_idle:
                 self._wait_for_answers()
-        if window.look_up_count or (window.is_done and not self.committed.exhausted):
-            self._commit_step(window)  # a hand-back tells of calls, and not of what they were for
+        is_done = window.is_done and not self.committed.exhausted
+        if is_done or window.is_step_due or window.look_up_count:  # a hand-back tells of no look-ups, only of calls
+            self._commit_step(window)
 
     def _commit_step(self, window: Window) -> None:
         step, claim, lease_s = window.step(), self._claim, self._ctx.settings.lease_s

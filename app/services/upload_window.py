@@ -383,10 +383,13 @@ class Window:
         return None
 
     def abandon(self) -> None:
-        """Break off what is under way; it stays in doubt."""
-        under_way: tuple[WriteCall | LookUpCall, ...] = (*self._calls, *self._looks)
-        for call in under_way:
-            call.abandon()
+        """Break off what is under way: it stays in doubt, but for calls whose connection never came about."""
+        for call, sent in self._calls.items():
+            if not call.abandon():
+                self._wait_again(sent.rows)
+                self.calls_made -= call.pending is not None
+        for look in self._looks:
+            look.abandon()
         self._calls.clear()
         self._looks.clear()
         self._plan.budget.release()

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from app.domain.jobs import JobStatus
+from app.http_client import Request
+from app.services import control
 from app.services.upload import UploadLeg
 from tests.fakes.upload_door import UploadDoor
 from tests.fakes.upload_engine import csv_of, emails
-from tests.fakes.write_vendor import Trouble
+from tests.fakes.write_vendor import Taken, Trouble
 from tests.fixtures.uploads import CALLS
 
 COUNT = 8
@@ -161,3 +163,27 @@ def test_a_vendor_that_is_up_again_gets_all_its_calls(uploads: UploadDoor) -> No
         assert uploads.run(job_id) is JobStatus.COMPLETED
     assert under_way[-1] < max(under_way[-8:]) == CALLS
     assert sum(uploads.verdicts(job_id).values()) == 40
+
+
+def test_calls_that_never_left_are_in_no_doubt_once_the_job_is_cancelled(
+    uploads: UploadDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vendor's address does not answer: nobody there has heard of these rows."""
+    start, begun = uploads.target.start, []
+
+    def begin(request: Request) -> Taken:
+        begun.append(start(request))
+        begun[-1].is_sent = len(begun) == 1
+        return begun[-1]
+
+    monkeypatch.setattr(uploads.target, "start", begin)
+    monkeypatch.setattr(uploads.target, "wait", lambda: None)
+    uploads.engine.configure(cancel_grace_s=0.0)
+    job_id = uploads.submit(csv_of(emails(COUNT)))
+    uploads.engine.leg(job_id, is_stopping=lambda: len(begun) >= CALLS)
+    assert uploads.in_doubt(job_id) == 1
+    control.cancel(uploads.engine.ctx, uploads.tenant.caller, job_id)
+
+    verdicts = uploads.status(job_id)["metadata"]["verdicts"]
+    assert (verdicts["UNCERTAIN"], verdicts["NOT_SENT"]) == (1, CALLS - 1)
+    assert uploads.engine.job(job_id).call_count == 1
