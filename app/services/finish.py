@@ -84,7 +84,7 @@ def _upload_message(job: Job, status: JobStatus, detail: str) -> str:
     uncertain = f" ({job.uncertain_count} may have been taken)" if job.uncertain_count else ""
     if status is JobStatus.COMPLETED:
         return f"Successfully uploaded {job.record_count} records{failed}{uncertain}"
-    return f"{detail} {job.record_count} records were uploaded before{failed}{uncertain}."
+    return f"{detail.rstrip('.')}. {job.record_count} records were uploaded before{failed}{uncertain}."
 
 
 def _doubt(job: Job) -> str:

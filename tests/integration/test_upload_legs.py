@@ -104,6 +104,7 @@ class TestSending:
         assert job.stop_reason is StopReason.UNREADABLE_INPUT
         assert "line 2" in (job.error or "")
         assert "column" in (job.error or "")
+        assert str(job.status_message).endswith("). 2 records were uploaded before.")
         assert uploads.verdicts(job_id) == {"CREATED": 2}
 
     def test_a_file_without_rows_is_completed(self, uploads: UploadEngine) -> None:

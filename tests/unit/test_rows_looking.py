@@ -193,6 +193,7 @@ def test_a_header_that_makes_no_record_is_refused(head: bytes, column: int, told
         (b'"a' + b"\n" * (HEAD_BYTES - 2), False, "does not end within"),
         (b'"a\n', True, "never closed"),
         (b'"a"b\n', True, "closing quote"),
+        (b'{"email":"a@x.test","age":1}\n', True, "for JSON Lines state metaData.format json"),
         (b",,\n\n", True, "does not end"),
     ],
 )

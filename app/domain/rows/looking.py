@@ -110,7 +110,8 @@ def _csv_form(body: bytes, form: InputForm, *, is_whole: bool) -> InputForm:
                 return form._replace(header=names, body_at=feed.behind_row(0))
             feed.behind_row(0)
     except csv.Error:
-        raise UnreadableInputError("the header has something behind a closing quote", feed.line) from None
+        hint = "; for JSON Lines state metaData.format json" if body.lstrip()[:1] == b"{" else ""
+        raise UnreadableInputError(f"the header has something behind a closing quote{hint}", feed.line) from None
     except UnclosedQuoteError:
         if is_whole:
             raise
