@@ -48,7 +48,7 @@ def test_the_tour_does_what_it_says(stack: Stack, tmp_path: Path) -> None:
 def test_the_tour_of_datasette_does_what_it_says(stack: Stack, tmp_path: Path) -> None:
     with Datasette(tmp_path) as vendor:
         vendor.change("create table people (id integer primary key, email text unique, age integer)")
-        block = _blocks()[2].replace("http://127.0.0.1:8003", vendor.url)
+        block = _block_with("shop.csv").replace("http://127.0.0.1:8003", vendor.url)
         authorization = f"{stack.customer.platform_authorization}, Element of-another-tour"
         status, results, page = _run(f"TOKEN={vendor.token}\n{block}", stack, authorization, tmp_path)
         there = vendor.rows("people")
@@ -61,11 +61,13 @@ def test_the_tour_of_datasette_does_what_it_says(stack: Stack, tmp_path: Path) -
 
 
 def _walk(stack: Stack, element: str, folder: Path) -> list[str]:
-    return _run(_blocks()[0], stack, element, folder)
+    return _run(_block_with("people.csv"), stack, element, folder)
 
 
-def _blocks() -> list[str]:
-    return re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL)
+def _block_with(text: str) -> str:
+    """The one block of commands that has it."""
+    (found,) = [each for each in re.findall(r"```sh\n(.*?)```", GUIDE, re.DOTALL) if text in each]
+    return str(found)
 
 
 def _run(block: str, stack: Stack, element: str, folder: Path) -> list[str]:
