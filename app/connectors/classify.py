@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
+from app.connectors.answer_rule import AnswerRule
 from app.connectors.faults import PageFault
 from app.connectors.model import Action, Connector, ErrorClass
 from app.connectors.pointers import Missing, find_value
@@ -35,23 +35,6 @@ class Verdict:
     retry_after_s: float | None = None
     otherwise: Action = Action.FAIL
     floor_fraction: int | None = None
-
-
-class Condition(Protocol):
-    """What is needed of a rule about answers."""
-
-    @property
-    def statuses(self) -> tuple[str, ...]: ...
-    @property
-    def network(self) -> tuple[str, ...]: ...
-    @property
-    def body(self) -> str: ...
-    @property
-    def header(self) -> str: ...
-    @property
-    def pointer(self) -> str | None: ...
-    @property
-    def equals(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -160,7 +143,7 @@ def _entry(status: int) -> _Entry:
     return _OTHER_4XX if status < 500 else _OTHER_5XX  # noqa: PLR2004 - where HTTP's server errors begin
 
 
-def matches(rule: Condition, status: int, headers: Headers, body: bytes) -> bool:
+def matches(rule: AnswerRule, status: int, headers: Headers, body: bytes) -> bool:
     """Whether the answer fulfils all conditions of the rule."""
     if rule.network or (rule.statuses and not {str(status), f"{status // 100}xx"} & set(rule.statuses)):
         return False

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from app.connectors.answer_rule import AnswerRule
 from app.connectors.templates import Template
 from app.connectors.write_model import NO_WRITES, CsrfSpec, ObjectWrites
 
@@ -347,19 +348,12 @@ class WaitSpec:
     reset_is: Literal["auto", "epoch", "epoch_ms", "seconds", "iso"] = "auto"
 
 
-@dataclass(frozen=True)
-class ErrorRule:
-    """If every given condition holds, do `action`. The first rule that matches wins over the built-in table."""
+@dataclass(frozen=True, kw_only=True)
+class ErrorRule(AnswerRule):
+    """Where it holds, do `action`. The first rule that matches wins over the built-in table."""
 
     action: Action
     error_class: ErrorClass
-    statuses: tuple[str, ...] = ()
-    network: tuple[str, ...] = ()
-    body: str = ""
-    header: str = ""
-    pointer: str | None = None
-    equals: str | None = None
-    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from app.connectors.answer_rule import AnswerRule
 from app.connectors.templates import IDENTIFIER, Template
 from app.domain.uploads import UploadAction
 
@@ -36,21 +37,14 @@ class Meaning(StrEnum):
     """It may have been written."""
 
 
-@dataclass(frozen=True)
-class VerdictRule:
-    """If every given condition holds, the record has this meaning. The first rule that matches wins over the table."""
+@dataclass(frozen=True, kw_only=True)
+class VerdictRule(AnswerRule):
+    """Where it holds, the record has this meaning. The first rule that matches wins over the table."""
 
     meaning: Meaning
     actions: frozenset[UploadAction] = frozenset(UploadAction)
-    statuses: tuple[str, ...] = ()
-    network: tuple[str, ...] = ()
-    body: str = ""
-    header: str = ""
-    pointer: str | None = None
-    equals: str | None = None
     id_at: str | None = None
     """Where such an answer holds the vendor's id, if elsewhere than a good one."""
-    message: str = ""
 
 
 @dataclass(frozen=True)

@@ -136,12 +136,7 @@ class Children:
         call, lookup.call = lookup.call, None
         assert call is not None
 
-        def beat() -> bool:
-            meanwhile()
-            return self._lease.beat()
-
-        with self._lease.doing(CALLING):
-            return call.result(beat)
+        return call.result(self._lease.beats_while(CALLING, meanwhile))
 
     def _as_ours(self, failed: Failed) -> Failed:
         """A page of children is never made smaller."""

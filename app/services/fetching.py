@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -136,14 +135,7 @@ class Fetching:
             return kept
         call = self._under_way.pop(self._place(position))
 
-        asked_at = time.monotonic()
-
-        def beat() -> bool:
-            with self._lease.doing(CALLING, since=asked_at):
-                meanwhile()
-                return self._lease.beat()
-
-        result = call.result(beat, cursor=position.cursor)
+        result = call.result(self._lease.beats_while(CALLING, meanwhile), cursor=position.cursor)
         if isinstance(result, GotPage):
             self._is_slow = self._is_slow or result.elapsed_s >= _SLOW_S
             self._page_bytes = result.body_bytes

@@ -157,10 +157,22 @@ def _submit(
     if not intake.key:
         raise InvalidInputError("The part `file` is missing; a part of that name is accepted.", field="file")
     digest = request_digest(instance_id, options, intake.digest)
+    return submit_kept(
+        ctx, caller, intake, key, digest, lambda conn: _take_over(ctx, conn, caller, instance_id, intake, options)
+    )
+
+
+def submit_kept(
+    ctx: Context,
+    caller: Caller,
+    intake: Intake,
+    key: str | None,
+    digest: str,
+    take_over: Callable[[Connection], Submission],
+) -> Submission:
+    """`take_over` makes a job of what the intake has kept; where the same request made one before, that is let go."""
     with ctx.db.transaction() as conn:
-        submission = submit_once(
-            conn, caller, key, digest, lambda: _take_over(ctx, conn, caller, instance_id, intake, options)
-        )
+        submission = submit_once(conn, caller, key, digest, lambda: take_over(conn))
     if submission.is_repeated:
         intake.discard()
     return submission

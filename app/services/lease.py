@@ -191,6 +191,17 @@ class Lease:
             return False
         return not self.is_stopping or time.monotonic() - (self._stopping_since or 0.0) < _DRAIN_GRACE_S
 
+    def beats_while(self, what: str, meanwhile: Callable[[], None]) -> Callable[[], bool]:
+        """As `beat`, after `meanwhile`; signs of life tell of `what` since now."""
+        since = time.monotonic()
+
+        def beat() -> bool:
+            with self.doing(what, since=since):
+                meanwhile()
+                return self.beat()
+
+        return beat
+
     def wait(self, seconds: float) -> float:
         """Wait a little, as long as nobody asks us to stop. Returns the seconds left then. Raises LostClaimError."""
         until = time.monotonic() + seconds

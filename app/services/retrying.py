@@ -31,8 +31,8 @@ from app.errors import (
     UnauthorizedError,
 )
 from app.services.context import Caller, Context
-from app.services.intake import Intake
-from app.services.submission import Submission, as_before, submit_once, wake_sweepers
+from app.services.intake import Intake, submit_kept
+from app.services.submission import Submission, as_before, wake_sweepers
 from app.services.upload_job import Target, check_options, find_target, store_job
 from app.services.verdicts import MOST_RECORD_BYTES, check_kept
 from app.storage.chunks import in_blocks
@@ -166,11 +166,9 @@ def _submit(ctx: Context, caller: Caller, source: _Source, intake: Intake, key: 
     if first is None:
         raise ConflictError(_nothing(ctx, source, rows))
     intake.keep(in_blocks(chain([first], lines), _BLOCK_BYTES))
-    with ctx.db.transaction() as conn:
-        submission = submit_once(conn, caller, key, digest, lambda: _take_over(ctx, conn, caller, source, intake, rows))
-    if submission.is_repeated:
-        intake.discard()
-    return submission
+    return submit_kept(
+        ctx, caller, intake, key, digest, lambda conn: _take_over(ctx, conn, caller, source, intake, rows)
+    )
 
 
 def _take_over(

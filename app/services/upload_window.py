@@ -176,7 +176,7 @@ class Window:
         self._feed.begin_step()
         most_units = self._pace.most_calls
         while self._busy_count < (1 if self._is_trial else self._plan.most_calls):
-            if not self._is_any_ready(now):
+            if not self._is_any_due(now):
                 return None
             if len(self._to_send) >= most_units:
                 self.is_more_due = True
@@ -188,7 +188,7 @@ class Window:
                 return wait
         return None
 
-    def _is_any_ready(self, now: float) -> bool:
+    def _is_any_due(self, now: float) -> bool:
         if any(each.look_at <= now for each in self._doubts):
             return True
         return self.is_any_ready and (bool(self._ready) or self._feed.is_any())

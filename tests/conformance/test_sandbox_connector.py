@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from app.addresses import AddressPolicy
 from app.connectors.classify import Verdict
 from app.connectors.client import Failed, FetchResult, GotPage, VendorClient
 from app.connectors.model import Action, Connector, ErrorClass
@@ -24,13 +23,6 @@ COUNTED = ["records_page", "records_offset", "records_odata", "records_odata2"]
 CHAINED = ["records", "records_cursor_header", "records_next_url", "records_link", "records_odata"]
 SIZE = 10
 SHRINK = Verdict(Action.SHRINK_PAGE, ErrorClass.VENDOR, "")
-
-
-@pytest.fixture(name="http")
-def make_http(sandbox: SandboxServer) -> Iterator[HttpClient]:
-    client = HttpClient(AddressPolicy.parse(f"http://127.0.0.1/32:{sandbox.port}"), user_agent="haulage-test")
-    yield client
-    client.close()
 
 
 @pytest.fixture(name="open_object")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from app.addresses import AddressPolicy
 from app.connectors.client import GotPage, VendorClient
 from app.connectors.objects import find_object
 from app.connectors.pushdown import pushed
@@ -41,13 +39,6 @@ CASES = [
     ("records_odata2", "group not in ('a', 'b') and tags = 'vip'", False),
     ("records_cursor", "group = 'a'", False),
 ]
-
-
-@pytest.fixture(name="http")
-def make_http(sandbox: SandboxServer) -> Iterator[HttpClient]:
-    client = HttpClient(AddressPolicy.parse(f"http://127.0.0.1/32:{sandbox.port}"), user_agent="haulage-test")
-    yield client
-    client.close()
 
 
 def download(client: VendorClient, params: dict[str, str]) -> list[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,13 +72,6 @@ def one(result: WriteResult) -> Any:
 def verdicts(result: WriteResult) -> list[Any]:
     assert isinstance(result, Written)
     return [each.verdict if isinstance(each, RowOutcome) else type(each) for each in result.outcomes]
-
-
-@pytest.fixture(name="http")
-def make_http(sandbox: SandboxServer) -> Iterator[HttpClient]:
-    client = HttpClient(AddressPolicy.parse(f"http://127.0.0.1/32:{sandbox.port}"), user_agent="haulage-test")
-    yield client
-    client.close()
 
 
 @pytest.fixture(name="client_of")

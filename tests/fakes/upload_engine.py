@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from app.db.pool import Row
 from app.domain.jobs import JobStatus
 from app.domain.uploads import UploadOptions
+from app.errors import StorageUnavailableError
 from app.http_client import HttpClient
 from app.services.intake import Intake, receive
+from app.services.upload_plan import rows_of
 from tests.fakes.engine import Engine, Tenant
 from tests.fakes.write_vendor import WriteVendor, document
 
@@ -24,6 +28,16 @@ def csv_of(addresses: list[str]) -> bytes:
     """A file of people, with an age each."""
     lines = [f"{address},{20 + number}" for number, address in enumerate(addresses)]
     return "\n".join(["email,age", *lines, ""]).encode()
+
+
+def rows_behind_which_the_store_fails(row_count: int) -> Callable[..., Iterator[Any]]:
+    """To stand in the place of app.services.upload.rows_of."""
+
+    def broken(*args: Any, **named: Any) -> Iterator[Any]:
+        yield from islice(rows_of(*args, **named), row_count)
+        raise StorageUnavailableError("The store does not answer.")
+
+    return broken
 
 
 class UploadEngine:

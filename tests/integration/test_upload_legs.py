@@ -2,8 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,13 +9,10 @@ import pytest
 
 from app.db import upload_rows
 from app.domain.jobs import JobStatus, StopReason
-from app.domain.rows import BadRow, Row
 from app.domain.uploads import UploadAction
-from app.errors import StorageUnavailableError
 from app.services import control
-from app.services.upload_plan import rows_of
 from tests.fakes.steps import Killed, cut
-from tests.fakes.upload_engine import UploadEngine, csv_of, emails
+from tests.fakes.upload_engine import UploadEngine, csv_of, emails, rows_behind_which_the_store_fails
 from tests.fakes.write_vendor import Trouble
 from tests.fixtures.uploads import CALLS
 
@@ -271,11 +266,8 @@ class TestDoubt:
     def test_a_store_that_fails_for_a_moment_leaves_no_row_in_doubt(
         self, uploads: UploadEngine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(*args: Any, **named: Any) -> Iterator[Row | BadRow]:
-            yield from islice(rows_of(*args, **named), CALLS)  # so many are under way then
-            raise StorageUnavailableError("The store does not answer.")
-
-        monkeypatch.setattr("app.services.upload.rows_of", broken)
+        all_under_way = rows_behind_which_the_store_fails(CALLS)
+        monkeypatch.setattr("app.services.upload.rows_of", all_under_way)
         job_id = uploads.submit(csv_of(emails(COUNT)))
         uploads.engine.leg(job_id)
         assert uploads.in_doubt(job_id) == 0

@@ -4,19 +4,15 @@ import gzip
 import time
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app.domain.jobs import JobStatus, StopReason
-from app.domain.rows import BadRow, Row
-from app.errors import StorageUnavailableError
-from app.services.upload_plan import rows_of
 from app.storage.inputs import plain_chunks
 from tests.fakes.upload_door import UploadDoor
-from tests.fakes.upload_engine import csv_of, emails
+from tests.fakes.upload_engine import csv_of, emails, rows_behind_which_the_store_fails
 from tests.fixtures.uploads import CALLS
 
 COUNT = 10
@@ -37,11 +33,7 @@ def test_a_store_that_fails_in_the_middle_of_a_batch_leaves_no_row_in_doubt(
 ) -> None:
     uploads.declare(**BATCHES)
 
-    def broken(*args: Any, **named: Any) -> Iterator[Row | BadRow]:
-        yield from islice(rows_of(*args, **named), 6)
-        raise StorageUnavailableError("The store does not answer.")
-
-    monkeypatch.setattr("app.services.upload.rows_of", broken)
+    monkeypatch.setattr("app.services.upload.rows_of", rows_behind_which_the_store_fails(6))
     job_id = uploads.submit(csv_of(emails(COUNT)))
     uploads.engine.leg(job_id)
     assert uploads.in_doubt(job_id) == 0

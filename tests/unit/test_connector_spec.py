@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from app.connectors.spec import (
     render_base_url,
     resolve_settings,
 )
+from tests.fakes.documents import edited, problems
 
 SMALLEST = """
 format: 1
@@ -30,23 +32,7 @@ objects:
 """
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    document = parse_document(SMALLEST)
-    *parents, last = path.strip("/").split("/")
-    node = document
-    for key in parents:
-        node = node.setdefault(key, {})
-    if value is None:
-        del node[last]
-    else:
-        node[last] = value
-    return document
-
-
-def problems(document: Any) -> dict[str, str]:
-    with pytest.raises(ConnectorInvalidError) as caught:
-        load_connector(document)
-    return {each.pointer: str(each) for each in caught.value.problems}
+changed = partial(edited, SMALLEST)
 
 
 @pytest.mark.parametrize("key", sorted(catalogue()))

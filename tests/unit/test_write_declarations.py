@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import pytest
 
 from app.connectors.children import find_listed
 from app.connectors.registry import parse_document
-from app.connectors.spec import ConnectorInvalidError, load_connector
+from app.connectors.spec import load_connector
 from app.connectors.uploads import check_upload
 from app.connectors.write_model import Meaning, ObjectWrites
 from app.domain.uploads import UploadAction
 from app.errors import InvalidInputError
+from tests.fakes.documents import edited, problems
 
 CREATE, UPDATE, UPSERT, DELETE = UploadAction
 
@@ -38,23 +40,7 @@ objects:
 """
 
 
-def changed(path: str, value: Any) -> dict[str, Any]:
-    document = parse_document(DOCUMENT)
-    *parents, last = path.strip("/").split("/")
-    node: Any = document
-    for key in parents:
-        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
-    if value is None:
-        del node[last]
-    else:
-        node[last] = value
-    return document
-
-
-def problems(document: Any) -> dict[str, str]:
-    with pytest.raises(ConnectorInvalidError) as caught:
-        load_connector(document)
-    return {each.pointer: str(each) for each in caught.value.problems}
+changed = partial(edited, DOCUMENT)
 
 
 def writes_of(document: dict[str, Any]) -> ObjectWrites:

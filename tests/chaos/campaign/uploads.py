@@ -1,15 +1,13 @@
 """Customers who upload: every way to write in turn, files with a bad row here and there, all with callbacks."""
 
-import random
+from collections.abc import Sequence
 from typing import Any
 
-from tests.chaos.campaign.watch import Watch
-from tests.chaos.campaign.workload import Shape, Workload
+from tests.chaos.campaign.workload import Workload
 from tests.fakes import upload_audit
 from tests.fakes.audit import Audit
 from tests.fixtures import uploader
 from tests.fixtures.customer import SubmittedJob
-from tests.fixtures.stack import Stack
 from tests.fixtures.uploader import SubmittedUpload, UploadKind
 
 
@@ -22,19 +20,7 @@ class Uploads(Workload):
 
     read_timeout_s = 20.0
     settled_s = 2.5
-
-    def __init__(
-        self,
-        stack: Stack,
-        watch: Watch,
-        dice: random.Random,
-        *,
-        shape: Shape,
-        at_once: int,
-        restarts_aborted: bool = False,
-    ) -> None:
-        super().__init__(stack, watch, dice, shape=shape, at_once=at_once, restarts_aborted=restarts_aborted)
-        self._upload_kinds: list[UploadKind] = []
+    _upload_kinds: Sequence[UploadKind] = ()
 
     def start(self) -> None:
         with self._stack.rows() as connection:
@@ -51,7 +37,7 @@ class Uploads(Workload):
             dice = self._dice
             if not self._upload_kinds:
                 self._upload_kinds = dice.sample(uploader.KINDS, len(uploader.KINDS))
-            kind = self._upload_kinds.pop()
+            *self._upload_kinds, kind = self._upload_kinds
             calls = dice.choice(self._shape.pages) // (uploader.CALLS if kind.is_serial else 1)
             account = {"latency_ms": self._shape.latency_ms, "faults": self._shape.make_faults(dice)}
             return {
