@@ -375,6 +375,8 @@ class Connector:
     errors: tuple[ErrorRule, ...] = ()
     csrf: CsrfSpec | None = None
     docs: str = ""
+    destination: str = ""
+    """The kind of place that outputs are pushed to, for a connector of the documents hub; it has nothing to read."""
     document: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property

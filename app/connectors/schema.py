@@ -48,6 +48,9 @@ from app.connectors.templates import parse_template
 from app.connectors.where_schema import WhereSchema, where_conflicts
 from app.connectors.write_schema import WRITING_KEYS, CsrfSchema, WritesSchema, object_writes
 
+KEY = Regexp(r"^[a-z0-9][a-z0-9_-]{0,63}$", error="accepted: 1 to 64 of a-z 0-9 _ -")
+"""What a connector's key may be."""
+
 _LATER_AUTH = (
     "headers", "oauth2_code", "oauth2_client", "oauth2_password", "token_exchange", "jwt", "hmac", "sigv4",
 )  # fmt: skip
@@ -250,7 +253,7 @@ class ConnectorSchema(StrictSchema):
     later: ClassVar[frozenset[str]] = frozenset({"native", "webhooks"})
 
     format = Integer(required=True, strict=True, validate=one_of(1))
-    key = Text(required=True, validate=Regexp(r"^[a-z0-9][a-z0-9_-]{0,63}$", error="accepted: 1 to 64 of a-z 0-9 _ -"))
+    key = Text(required=True, validate=KEY)
     name = Text()
     hub = Text(load_default="general", validate=Regexp(r"^[a-z0-9_-]{1,64}$", error="accepted: 1 to 64 of a-z 0-9 _ -"))
     csrf = Nested(CsrfSchema)

@@ -17,8 +17,9 @@ from marshmallow import ValidationError
 
 from app.connectors.allowances import read_lowering
 from app.connectors.date_schema import doubled_params
+from app.connectors.destination_schema import DESTINATION_SCHEMA
 from app.connectors.fields import pairs
-from app.connectors.model import ANY_OBJECT, Connector, ListSpec, Params, SettingField
+from app.connectors.model import ANY_OBJECT, AuthKind, AuthSpec, Connector, ListSpec, Params, SettingField
 from app.connectors.schema import SCHEMA, object_specs, setting_fields
 from app.connectors.templates import ID, IDENTIFIER, IN_CONTEXT, OBJECT, PARENT_ID, SCOPES, Placeholder, Template
 from app.connectors.where_schema import MERGE, where_conflicts
@@ -73,6 +74,8 @@ def load_connector(document: Mapping[str, Any]) -> Connector:
     """Check a document and make it usable. Raises ConnectorInvalidError that lists every problem."""
     if not isinstance(document, Mapping):
         raise ConnectorInvalidError([Problem("", _shown(document), "is no connector; accepted: an object")])
+    if "destination" in document:
+        return _load_destination(document)
     try:
         data = SCHEMA.load(document)
     except ValidationError as error:
@@ -82,6 +85,25 @@ def load_connector(document: Mapping[str, Any]) -> Connector:
     if problems:
         raise ConnectorInvalidError(problems)
     return connector
+
+
+def _load_destination(document: Mapping[str, Any]) -> Connector:
+    try:
+        data = DESTINATION_SCHEMA.load(document)
+    except ValidationError as error:
+        raise ConnectorInvalidError(sorted_problems(error.messages, document)) from None
+    return Connector(
+        key=data["key"],
+        name=data.get("name", data["key"]),
+        hub=data["hub"],
+        base_url=Template(),
+        auth=AuthSpec(AuthKind.NONE),
+        objects=(),
+        settings=setting_fields(data),
+        docs=data["docs"],
+        destination=data["destination"],
+        document=copy.deepcopy(dict(document)),
+    )
 
 
 def dump_connector(connector: Connector) -> dict[str, Any]:
@@ -114,7 +136,8 @@ def resolve_settings(connector: Connector, given: Mapping[str, Any]) -> Instance
     if problems:
         raise SettingsInvalidError(problems)
     settings = InstanceSettings(values[False], values[True])
-    render_base_url(connector, settings.config)
+    if not connector.destination:
+        render_base_url(connector, settings.config)
     return settings
 
 

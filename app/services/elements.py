@@ -132,6 +132,12 @@ def sync_catalogue(ctx: Context) -> list[str]:
 
 def _checked(ctx: Context, document: Mapping[str, Any]) -> Connector:
     connector = load_connector(document)
+    if connector.destination:
+        raise InvalidInputError(
+            "destination is not accepted: places that outputs are pushed to come with the product; accepted: base_url, "
+            "auth and objects.",
+            field="/destination",
+        )
     if not connector.base_url.placeholders:
         ctx.addresses.check_url(connector.base_url.render({}))
     return connector

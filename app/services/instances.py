@@ -180,7 +180,8 @@ def _settings(
     wanted = {name: old.get(name) if value == MASK and name in hidden else value for name, value in given.items()}
     texts = {name: _as_text(value) for name, value in wanted.items() if value is not None}
     settings = resolve_settings(connector, texts)
-    ctx.addresses.check_url(render_base_url(connector, settings.config))
+    if not connector.destination:
+        ctx.addresses.check_url(render_base_url(connector, settings.config))
     key = wanted.get(SIGNATURE_KEY)
     if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
         raise InvalidInputError(
