@@ -1,5 +1,7 @@
 """Plugins only: every fixture lives in tests/fixtures, one file per thing."""
 
+from tests.fixtures.destinations import PLACES
+
 pytest_plugins = [
     "tests.fixtures.postgres",
     "tests.fixtures.valkey",
@@ -15,4 +17,5 @@ pytest_plugins = [
     "tests.fixtures.engine",
     "tests.fixtures.uploads",
     "tests.fixtures.examples",
+    *(f"tests.fixtures.destinations.{name}" for name in PLACES),
 ]
