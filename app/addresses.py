@@ -1,8 +1,8 @@
-"""Which network addresses a user-given URL may reach.
+"""Which network addresses a user-given URL or host may reach.
 
 Vendors' base URLs, next links, callback receivers and endpoints all come from users, so each is a chance to make us
-call our own network. `check_url` refuses early what the text already tells; `check_ip` is the real guard and is
-asked for every address that is dialled, so a name that resolves differently the second time gains nothing.
+call our own network. `check_url` and `check_host` refuse early what the text already tells; `check_ip` is the real
+guard and is asked for every address that is dialled: a name that resolves differently the second time gains nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ Network = IPv4Network | IPv6Network
 SETTING = "HAULAGE_ALLOW_NETWORKS"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65535
-PUBLIC_PORTS = frozenset({443, 8443})
+_PUBLIC_PORTS: dict[str, tuple[int, ...]] = {"https": (443, 8443), "sftp": (22, 2222)}
+"""Scheme -> ports of public addresses. Plain http is on none of them: a rule of the allow-list must open it."""
 _RULE_FORM = "`[http://]CIDR[:PORT[-PORT]]`, IPv6 in brackets, for example `10.1.0.0/16:443` or `http://[::1/128]:8001`"
 
 # Instance credentials are served here by cloud providers (AWS, its container and EKS forms, Google, Alibaba, Oracle,
@@ -67,12 +68,12 @@ class AllowRule:
 
     def allows_port(self, port: int, scheme: str) -> bool:
         """Whether some address of this rule could be dialled so."""
-        return self.first_port <= port <= self.last_port and (scheme == "https" or self.is_http_allowed)
+        return self.first_port <= port <= self.last_port and (scheme != "http" or self.is_http_allowed)
 
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """Public addresses over https on ports 443 and 8443, and what the allow-list adds."""
+    """Public addresses over https (ports 443, 8443) and sftp (22, 2222), and what the allow-list adds."""
 
     allow: tuple[AllowRule, ...] = ()
 
@@ -87,18 +88,24 @@ class AddressPolicy:
         Raises AddressRefusedError that names host and port (never path or query) and the setting.
         """
         parts = _split(url)
-        host, port = parts.hostname or "", port_of(parts)
+        self.check_host(parts.hostname or "", port_of(parts), parts.scheme)
+
+    def check_host(self, host: str, port: int, scheme: str) -> None:
+        """Refuse a name or an address (without brackets) for what its text shows. `scheme`: http, https or sftp.
+
+        Raises AddressRefusedError that names host, port and the setting.
+        """
         address = literal_address(host)
         if address is not None:
-            self._check(address, port, parts.scheme, shown=f"{parts.scheme}://{_bracketed(host)}:{port}")
+            self._check(address, port, scheme, shown=f"{scheme}://{_bracketed(host)}:{port}")
         elif not _HOST.fullmatch(host):
             raise AddressRefusedError(
                 f"The host {host[:100]!r} is not accepted: a DNS name (IDNA form) or an IP address."
             )
         elif host.rstrip(".") == "localhost" or host.rstrip(".").endswith(".localhost"):
-            self._check_localhost(host, port, parts.scheme)
+            self._check_localhost(host, port, scheme)
         else:
-            self._check_named(host, port, parts.scheme)
+            self._check_named(host, port, scheme)
 
     def check_ip(self, ip: str, port: int, scheme: str) -> None:
         """Refuse an address that is about to be dialled. Raises AddressRefusedError."""
@@ -113,10 +120,12 @@ class AddressPolicy:
                 continue
             if not _is_public(each):
                 raise AddressRefusedError(f"{shown} is not a public address. {_remedy(each, port, scheme)}")
-            if scheme != "https":
+            if scheme == "http":
                 raise AddressRefusedError(f"{shown} is plain http. Use https. {_remedy(each, port, scheme)}")
-            if port not in PUBLIC_PORTS:
-                raise AddressRefusedError(f"{shown}: ports 443 and 8443 are accepted. {_remedy(each, port, scheme)}")
+            if port not in _PUBLIC_PORTS[scheme]:
+                first, second = _PUBLIC_PORTS[scheme]
+                remedy = _remedy(each, port, scheme)
+                raise AddressRefusedError(f"{shown}: ports {first} and {second} are accepted. {remedy}")
 
     def _check_localhost(self, host: str, port: int, scheme: str) -> None:
         loopbacks = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
@@ -124,13 +133,15 @@ class AddressPolicy:
             self._check(loopbacks[0], port, scheme, shown=f"{scheme}://{host}:{port}")
 
     def _check_named(self, host: str, port: int, scheme: str) -> None:
-        if scheme == "https" and port in PUBLIC_PORTS:
+        if port in _PUBLIC_PORTS.get(scheme, ()):
             return
         if any(rule.allows_port(port, scheme) for rule in self.allow):
             return
         asked = f"http://CIDR:{port}" if scheme == "http" else f"CIDR:{port}"
+        secure = "https" if scheme == "http" else scheme
+        first, second = _PUBLIC_PORTS[secure]
         raise AddressRefusedError(
-            f"{scheme}://{host}:{port} is not accepted: https on port 443 or 8443. "
+            f"{scheme}://{host}:{port} is not accepted: {secure} on port {first} or {second}. "
             f"An operator may add {asked} to {SETTING}."
         )
 

@@ -134,3 +134,43 @@ def test_the_rule_that_a_refusal_proposes_is_accepted() -> None:
     AddressPolicy.parse(str(caught.value).partition("may add ")[2].partition(" to ")[0]).check_url(
         "http://[fd12::1]:8080/"
     )
+
+
+@pytest.mark.parametrize(("host", "port"), [("sftp.example.org", 22), ("8.8.8.8", 22), ("2606:4700::1", 2222)])
+def test_sftp_reaches_public_hosts_on_its_ports(host: str, port: int) -> None:
+    NOBODY.check_host(host, port, "sftp")
+
+
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [("sftp.example.org", 443), ("8.8.8.8", 25), ("10.0.0.1", 22), ("localhost", 22), ("0x7f.1", 22), ("::1", 22)],
+)
+def test_sftp_reaches_nothing_else(host: str, port: int) -> None:
+    with pytest.raises(AddressRefusedError, match=rf"sftp://.*:{port}.* may add .*:{port} to HAULAGE_ALLOW_NETWORKS"):
+        NOBODY.check_host(host, port, "sftp")
+
+
+def test_https_does_not_reach_the_ports_of_sftp_nor_sftp_those_of_https() -> None:
+    for port, scheme in ((22, "https"), (2222, "https"), (443, "sftp"), (8443, "sftp")):
+        with pytest.raises(AddressRefusedError, match=r"ports \d+ and \d+ are accepted"):
+            NOBODY.check_ip("8.8.8.8", port, scheme)
+
+
+def test_a_rule_opens_sftp_since_it_is_encrypted() -> None:
+    policy = AddressPolicy.parse("10.0.0.0/8:22")
+    policy.check_ip("10.1.1.1", 22, "sftp")
+    policy.check_host("files.internal", 22, "sftp")
+    with pytest.raises(AddressRefusedError):
+        policy.check_ip("10.1.1.1", 23, "sftp")
+
+
+def test_no_url_with_the_scheme_sftp_is_accepted() -> None:
+    """Vendors and receivers are called over http; only destinations speak sftp, and they give a host."""
+    with pytest.raises(AddressRefusedError, match="scheme 'sftp' is not accepted"):
+        NOBODY.check_url("sftp://example.org/")
+
+
+def test_what_is_no_host_is_refused() -> None:
+    for host in ("", "a b", "-x.test", "a/b", "user@example.org", "a\nb"):
+        with pytest.raises(AddressRefusedError, match="DNS name"):
+            NOBODY.check_host(host, 22, "sftp")
