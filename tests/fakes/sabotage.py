@@ -34,7 +34,7 @@ from app.enqueue import Enqueuer, TaskName
 from app.services import deliver, download, leg_end
 from app.services.checkpoints import Checkpoints
 from app.services.leg_end import LegEnd
-from app.storage import files
+from app.storage import folders
 from app.storage.files import FileStore
 
 LEG_STEPS = (
@@ -214,7 +214,7 @@ def _open_put() -> None:
 
 def _upset_disk() -> None:
     """Below the store: its own translation of the system's errors is at work."""
-    write_all = files._write_all
+    write_all = folders.write_all
 
     @wraps(write_all)
     def breakable(file: Any, chunk: bytes) -> None:
@@ -225,7 +225,7 @@ def _upset_disk() -> None:
             raise OSError(error, os.strerror(error))
         write_all(file, chunk)
 
-    files._write_all = breakable
+    folders.write_all = breakable
 
 
 def _disk_error() -> int | None:

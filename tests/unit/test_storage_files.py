@@ -5,7 +5,7 @@ import io
 import os
 import resource
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,10 @@ from app.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from app.storage import files
+from app.storage import folders
 from app.storage.files import FileStore
+from app.storage.folders import FolderTree
+from tests.fakes.disk import failing, watched_disk
 from tests.unit.test_storage_keys import HOSTILE
 
 
@@ -28,13 +30,6 @@ def store(tmp_path: Path) -> FileStore:
 
 def everything(store: FileStore) -> list[Path]:
     return [path for path in store.root.rglob("*") if path.is_file()]
-
-
-def failing(code: int) -> Callable[..., None]:
-    def fail(*_args: object, **_options: object) -> None:
-        raise OSError(code, os.strerror(code))
-
-    return fail
 
 
 def test_files_and_folders_are_private(store: FileStore) -> None:
@@ -86,19 +81,7 @@ def test_deleting_a_folder_does_not_follow_links_in_it(store: FileStore, tmp_pat
 def test_content_is_synced_before_its_name_and_the_name_before_the_return(
     store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events: list[str] = []
-    real_sync, real_replace = os.fsync, os.replace
-
-    def sync(descriptor: int) -> None:
-        events.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
-        real_sync(descriptor)
-
-    def replace(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
-        events.append("name")
-        real_replace(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
-
-    monkeypatch.setattr(os, "fsync", sync)
-    monkeypatch.setattr(os, "replace", replace)
+    events = watched_disk(monkeypatch)
     store.put("a/b/c", [b"x"])
     assert events == ["sync folder"] * 3 + ["sync file", "name", "sync folder"]
     events.clear()
@@ -136,8 +119,8 @@ def test_write_refused_by_the_kernel_leaves_nothing_and_says_how_much_is_needed(
 
 def test_device_without_room_is_full() -> None:
     with io.FileIO("/dev/full", "wb") as device, pytest.raises(OSError, match="No space") as caught:
-        files._write_all(device, b"x")  # the very call of a put
-    assert isinstance(FileStore(Path("/dev")).translate(caught.value, "full", 1), StorageFullError)
+        folders.write_all(device, b"x")  # the very call of a put
+    assert isinstance(FolderTree(Path("/dev"), shown="/dev").translate(caught.value, "full", 1), StorageFullError)
 
 
 @pytest.mark.parametrize(
