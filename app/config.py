@@ -58,6 +58,9 @@ class Settings:
         "Private networks that user-given URLs may reach: `[http://]CIDR[:PORT[-PORT]]`, comma separated",
         default="",
     )
+    push_root: str = _setting(
+        "HAULAGE_PUSH_ROOT", "Folder below which instances of `file` may write; empty: there are none", default=""
+    )
     lease_s: float = _setting("HAULAGE_LEASE_S", "How long a claim lives without a sign of life", default=30.0, low=1)
     leg_s: float = _setting("HAULAGE_LEG_S", "How long one task works on a slice", default=10.0, low=0.1)
     checkpoint_s: float = _setting(
