@@ -25,6 +25,7 @@ class TaskName(StrEnum):
 
     DOWNLOAD_LEG = "download.leg"
     DELIVER_CALLBACK = "callback.deliver"
+    PUSH_OUTPUT = "push.output"
 
 
 class QueueName(StrEnum):
@@ -32,9 +33,14 @@ class QueueName(StrEnum):
 
     DOWNLOADS = "downloads"
     CALLBACKS = "callbacks"
+    PUSHES = "pushes"
 
 
-QUEUE_OF = {TaskName.DOWNLOAD_LEG: QueueName.DOWNLOADS, TaskName.DELIVER_CALLBACK: QueueName.CALLBACKS}
+QUEUE_OF = {
+    TaskName.DOWNLOAD_LEG: QueueName.DOWNLOADS,
+    TaskName.DELIVER_CALLBACK: QueueName.CALLBACKS,
+    TaskName.PUSH_OUTPUT: QueueName.PUSHES,
+}
 
 
 def make_celery(broker_url: str) -> Celery:

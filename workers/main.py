@@ -1,4 +1,4 @@
-"""Starts a worker process: `python -m workers.main --queues downloads`.
+"""Starts a worker process: `python -m workers.main --queues downloads,pushes`.
 
 Not by Celery's own command line: that loads every installed command, Flower and an interactive shell among them, which
 is 20 MB more in each worker.
@@ -42,11 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workers.main", description="Run a worker process.")
     parser.add_argument("-A", "--app", default="workers.celery_app", help="module with the Celery application")
-    parser.add_argument("--queues", required=True, choices=[*QueueName], help="what to work on")
+    parser.add_argument("--queues", required=True, type=_queues, help=f"what to work on: {', '.join(QueueName)}")
     parser.add_argument("--pool", default="threads", choices=["threads", "prefork", "solo"])
     parser.add_argument("--concurrency", type=int, default=16, help="tasks at once")
     parser.add_argument("--hostname", default="worker@%h", help="name in logs and Flower; %%h is the host")
     return parser
+
+
+def _queues(text: str) -> str:
+    for name in text.split(","):
+        if name not in {*QueueName}:
+            raise argparse.ArgumentTypeError(f"{name!r} is no queue; accepted, with commas: {', '.join(QueueName)}")
+    return text
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from app.enqueue import TaskName
 from app.services.deliver import deliver
 from app.services.download import run_leg
+from app.services.push import push_output
 from workers import memory, runtime
 from workers.celery_app import celery
 
@@ -22,3 +23,11 @@ def deliver_callback(delivery_id: int) -> None:
     """Make one attempt of a callback, if it is still due."""
     current = runtime.start_runtime()
     deliver(current.context, delivery_id, current.worker_id)
+
+
+@celery.task(name=TaskName.PUSH_OUTPUT.value)
+def push(push_id: int) -> None:
+    """Make one attempt to push an output, if it is still due."""
+    current = runtime.start_runtime()
+    push_output(current.context, push_id, worker_id=current.worker_id, is_stopping=runtime.is_stopping)
+    memory.give_back()

@@ -30,6 +30,7 @@ from app.api.verdict_response import read_wish, send_failed, send_verdicts
 from app.db.job_conditions import FILTER_NAMES
 from app.db.jobs import Job
 from app.domain.criteria import DownloadCriteria, Engine
+from app.domain.pushes import failure_text
 from app.domain.status_document import job_item, status_document, submission_document
 from app.errors import InvalidInputError
 from app.services import control, listing
@@ -168,7 +169,10 @@ def get_status(job_id: int) -> Response:
     """Watch a job"""
     require_json_accepted(request)
     found = listing.get_progress(context(), caller(), job_id)
-    return json_response(status_document(found.job, context().now(), found.waiting, found.stall))
+    unpushed = failure_text(found.job.push)
+    headers = {NOTICE: header_text(unpushed)} if unpushed else None
+    document = status_document(found.job, context().now(), found.waiting, found.stall)
+    return json_response(document, headers=headers)
 
 
 @blueprint.call("GET", f"/bulk/{JOB}/errors")

@@ -7,9 +7,20 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from app.api.fields import MetaData, choice, job_number, text, texts_by_name, true_or_false, whole_number
-from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria, child_from, split_names
+from app.api.fields import (
+    INT32,
+    JobNumber,
+    MetaData,
+    choice,
+    job_number,
+    text,
+    texts_by_name,
+    true_or_false,
+    whole_number,
+)
+from app.domain.criteria import SUPPORTED, DownloadCriteria, child_from, split_names
 from app.domain.jobs import FileFormat
+from app.domain.pushes import LONGEST_PATH, DocsHub, PathError, PushState, check_placeholders
 from app.domain.stalls import WaitsFor
 from app.domain.uploads import RowVerdict
 from app.errors import InvalidInputError
@@ -32,6 +43,36 @@ class ChildSchema(Schema):
             "record refers to, or the field of the record that does"
         },
     )
+
+
+class DocsHubSchema(Schema):
+    """`docsHubDetails`: where the finished output goes (reference 9)."""
+
+    class Meta:
+        unknown = RAISE
+
+    _accepted = "an object with instanceId and path, and nothing more, is accepted."
+    error_messages = {"type": _accepted, "unknown": _accepted}  # noqa: RUF012 - marshmallow's attribute
+
+    instanceId = JobNumber(1, INT32, required=True, metadata={"description": "An instance of a documents element"})
+    path = text(
+        1,
+        LONGEST_PATH,
+        required=True,
+        metadata={
+            "description": "Path with the file's name, below the instance's prefix; may hold {jobId}, {objectName} and "
+            "the date patterns of fileName; .gz at its end packs the output"
+        },
+    )
+
+    @post_load
+    def as_target(self, values: dict[str, Any], **_: Any) -> DocsHub:
+        """Only what is wrong with the placeholders is told here."""
+        try:
+            check_placeholders(values["path"])
+        except PathError as error:
+            raise ValidationError({"path": [f"{values['path'][:100]!r} is not accepted: {error}."]}) from None
+        return DocsHub(values["instanceId"], values["path"])
 
 
 class CriteriaSchema(Schema):
@@ -90,6 +131,11 @@ class CriteriaSchema(Schema):
         allow_none=True,
         metadata={"description": "Nest in each record the one that it refers to, or the list below it"},
     )
+    docsHubDetails = fields.Nested(
+        DocsHubSchema,
+        allow_none=True,
+        metadata={"description": "Push the finished output to an instance of a documents element"},
+    )
     metaData = MetaData(
         allow_none=True,
         metadata={"description": "fileName: the result's name; callback-payload: given back in status and callbacks"},
@@ -103,10 +149,6 @@ class CriteriaSchema(Schema):
     def refuse_other_criteria(self, given: Any, **_: Any) -> Any:
         """By name, so that nobody believes a filter to work that does not."""
         for name in given if isinstance(given, dict) else ():
-            if name in PLANNED:
-                raise InvalidInputError(
-                    f"{name} is not supported yet; supported criteria: {', '.join(SUPPORTED)}.", field=f"/{name}"
-                )
             if name not in SUPPORTED:
                 raise InvalidInputError(
                     f"{name[:100]!r} is not a criterion; accepted: {', '.join(SUPPORTED)}.", field=f"/{name}"
@@ -145,6 +187,7 @@ class CriteriaSchema(Schema):
             filter_date_field=values.get("filterDateField"),
             where=values.get("where"),
             child=child_from(values.get("child")),
+            docs_hub=values.get("docsHubDetails"),
             file_name=about.get("fileName"),
             callback_payload=about.get("callback-payload"),
             continue_from_job_id=values.get("continueFromJobId"),
@@ -190,6 +233,17 @@ class StallSchema(Schema):
     )
 
 
+class PushSchema(Schema):
+    """`docsHub` of a status document: what has become of pushing the output."""
+
+    instanceId = fields.String(required=True)
+    path = fields.String(required=True, metadata={"description": "With placeholders until everything is fetched"})
+    state = fields.String(required=True, metadata={"enum": ["WAITING", *(each.value for each in PushState)]})
+    attempts = fields.Integer(metadata={"description": "Failed ones"})
+    bytes = fields.Integer(metadata={"description": "Sent by the newest attempt"})
+    error = fields.String(metadata={"description": "What was wrong the last time"})
+
+
 class StatusSchema(Schema):
     """A job in both vocabularies of the vendor (reference 3a), as in status calls and callbacks."""
 
@@ -224,6 +278,7 @@ class StatusSchema(Schema):
     message = fields.String(required=True, allow_none=True)
     requestId = fields.String(required=True, allow_none=True)
     error = fields.String(metadata={"description": "Only where the job failed"})
+    docsHub = fields.Nested(PushSchema, metadata={"description": "Only with docsHubDetails"})
     stalled = fields.Nested(StallSchema, metadata={"description": "Only where the job makes no progress"})
 
 

@@ -74,6 +74,8 @@ class Job:
     verdict_counts: dict[str, int] = field(default_factory=dict)
     """Rows of an upload by verdict, and the two keys of app.domain.upload_evidence."""
     deleted_count: int = 0
+    push: dict[str, Any] | None = None
+    """What has become of the newest run's push, as app.db.pushes tells it; None: there was none yet."""
 
     @property
     def element_id(self) -> int:
@@ -283,6 +285,17 @@ class Ending:
     has_more: bool
 
 
+def mark_fetched(conn: Connection, job_id: int, message: str) -> Job:
+    """Everything of the run is there and may be read, while its output is on the way to where it is wanted."""
+    row = conn.execute(
+        "update jobs set status = 'RUNNING', status_message = %s, revision = run_number,"
+        " started_at = coalesce(started_at, now()) where id = %s returning *",
+        (message, job_id),
+    ).fetchone()
+    assert row is not None
+    return Job.from_row(row)
+
+
 def finish(conn: Connection, job_id: int, ending: Ending, *, retention_s: float) -> Job:
     """Write the final state: the run that ends becomes the job's newest revision."""
     row = conn.execute(
@@ -326,7 +339,8 @@ def reopen(conn: Connection, job_id: int) -> int:
     row = conn.execute(
         "update jobs set status = 'CREATED', run_number = run_number + 1, stop_reason = null,"
         " status_message = null,"
-        " error = null, has_more = false, finished_at = null, cancel_requested_at = null, files_expire_at = null"
+        " error = null, has_more = false, finished_at = null, cancel_requested_at = null, files_expire_at = null,"
+        " push = null"
         " where id = %s returning run_number",
         (job_id,),
     ).fetchone()

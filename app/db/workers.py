@@ -50,6 +50,8 @@ def expire_dead(conn: Connection, *, silent_s: float) -> int:
         " and objid = workers.id::oid and granted"
         " and database = (select oid from pg_database where datname = current_database())) returning id),"
         " freed as (update deliveries set lease_expires_at = now() from dead where worker_id = dead.id"
+        " and lease_expires_at > now()),"
+        " let_go as (update pushes set lease_expires_at = now() from dead where worker_id = dead.id"
         " and lease_expires_at > now())"
         " update slices set lease_expires_at = now() from dead where worker_id = dead.id and lease_expires_at > now()",
         {"silent": silent_s, "class": _LOCK_CLASS},

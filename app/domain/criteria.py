@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from app.domain.jobs import FileFormat
+from app.domain.pushes import DocsHub
 
 Engine = Literal["V2", "V3"]
 """V3: submitted by `POST /bulk/download`; V2: by `POST /bulk/query`."""
@@ -28,11 +29,9 @@ SUPPORTED = (
     "metaData",
     "continueFromJobId",
     "child",
+    "docsHubDetails",
 )
 """Criteria that work, by their names on the wire (reference 1a)."""
-
-PLANNED = ("docsHubDetails",)
-"""Criteria of the vendor's API that are refused by name until they work."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,8 @@ class DownloadCriteria:
     """Only records for which this OCNQL condition is true."""
     child: Child | None = None
     """Nest these records in each record."""
+    docs_hub: DocsHub | None = None
+    """Where the finished output is pushed to."""
     file_name: str | None = None
     """Name of the result, with date patterns (reference 9)."""
     callback_payload: Any = None
@@ -98,6 +99,7 @@ class DownloadCriteria:
             "where": self.where,
             "child": self.child
             and {"objectName": self.child.object_name, "parentPrimaryKeyFieldName": self.child.key_field},
+            "docsHubDetails": self.docs_hub and self.docs_hub.echo(),
             "pageSize": self.page_size,
             "limit": self.limit,
             "apiLimit": self.api_limit,
@@ -127,6 +129,7 @@ class DownloadCriteria:
             filter_date_field=shown.get("filterDateField"),
             where=shown.get("where"),
             child=child_from(shown.get("child")),
+            docs_hub=DocsHub.from_echo(shown.get("docsHubDetails")),
             file_name=about.get("fileName"),
             callback_payload=about.get("callback-payload"),
             q=shown.get("q"),

@@ -70,10 +70,12 @@ def render(wish: str, moment: datetime, extension: str) -> str:
 
 
 def _dated(wish: str, moment: datetime) -> str:
-    return _BRACES.sub(lambda match: _date_text(match[1], moment), wish)
+    return _BRACES.sub(lambda match: dated(match[1], moment), wish)
 
 
-def _date_text(pattern: str, moment: datetime) -> str:
+def dated(pattern: str, moment: datetime) -> str:
+    """One of PATTERNS, written out."""
+
     def part(match: re.Match[str]) -> str:
         return match[1] if match[3] is None else _LETTERS[match[3]](moment, len(match[2]))
 

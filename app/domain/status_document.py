@@ -107,6 +107,8 @@ class JobFacts(ListedFacts, Protocol):
     def verdict_counts(self) -> dict[str, int]: ...
     @property
     def deleted_count(self) -> int: ...
+    @property
+    def push(self) -> dict[str, Any] | None: ...
 
 
 class WaitFacts(Protocol):
@@ -135,6 +137,8 @@ def status_document(
     about = job.criteria.get("metaData", {})
     if "callback-payload" in about:
         document["callback-payload"] = about["callback-payload"]
+    if (target := job.criteria.get("docsHubDetails")) is not None:
+        document["docsHub"] = {**target, "state": "WAITING", **(job.push or {})}
     if waiting is not None and waiting.until is not None:
         document["statusMessage"] = f"{document['statusMessage']}; {_wait_line(waiting, waiting.until)}"
     if stall is not None:

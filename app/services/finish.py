@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 import msgspec
 import structlog
 
-from app.db import deliveries, jobs, notices, runs, slices, upload_rows
+from app.db import deliveries, jobs, notices, pushes, runs, slices, upload_rows
 from app.db.jobs import Ending, Job
 from app.db.pool import Connection
 from app.db.slices import Claim
 from app.domain.deliveries import event_id
 from app.domain.jobs import JobStatus, StopReason
+from app.domain.pushes import DocsHub, PushState, filled
 from app.domain.status_document import seen_count, status_document
 from app.errors import LostClaimError, TransientError
 from app.services.context import Context
@@ -23,6 +26,8 @@ BY_THE_USER = (JobStatus.CANCELLED, StopReason.CANCELLED, "Cancelled by the user
 
 def finish_run(ctx: Context, conn: Connection, job_id: int, status: JobStatus, reason: StopReason, detail: str) -> Job:
     """End the newest run of a job inside the caller's transaction, whoever holds it: every holder is fenced.
+
+    One that is COMPLETED and wants its output pushed stays RUNNING until that has come to something.
 
     `detail` says what happened, for a person; on ABORTED it becomes the job's `error`. A cancel that was asked before
     wins over whatever else would have ended the run.
@@ -38,7 +43,6 @@ def finish_run(ctx: Context, conn: Connection, job_id: int, status: JobStatus, r
     if job.direction == "UPLOAD":
         upload_rows.close(conn, job_id)
         job = jobs.get_for_worker(conn, job_id)
-    runs.finish(conn, job_id, job.run_number, status, reason)
     ending = Ending(
         status=status,
         stop_reason=reason,
@@ -46,9 +50,28 @@ def finish_run(ctx: Context, conn: Connection, job_id: int, status: JobStatus, r
         error=detail if status is JobStatus.ABORTED else None,
         has_more=not exhausted,
     )
-    ended = jobs.finish(conn, job_id, ending, retention_s=ctx.settings.retention_s)
+    fetched = pushes.find_ending(conn, job_id, job.run_number)
+    if fetched is not None:  # its user cancels: nothing else ends a run that waits for its push
+        pushes.end(conn, job_id, job.run_number, PushState.CANCELLED)
+    elif status is JobStatus.COMPLETED and (target := DocsHub.from_echo(job.criteria.get("docsHubDetails"))):
+        return _owe_push(ctx, conn, job, target, ending)
+    return close_run(ctx, conn, job, ending)
+
+
+def close_run(ctx: Context, conn: Connection, job: Job, ending: Ending) -> Job:
+    """The end of a run that has nothing more to do, in the transaction that locked the job's row."""
+    runs.finish(conn, job.id, job.run_number, ending.status, ending.stop_reason)
+    ended = jobs.finish(conn, job.id, ending, retention_s=ctx.settings.retention_s)
     _owe_callback(ctx, conn, ended)
     return ended
+
+
+def _owe_push(ctx: Context, conn: Connection, job: Job, target: DocsHub, ending: Ending) -> Job:
+    """The run ends when its output is where it is wanted; it may be read from now on."""
+    path = filled(target.path, job_id=job.id, object_name=job.object_name, moment=job.created_at.astimezone(UTC))
+    pushes.insert(conn, job, instance_id=target.instance_id, path=path, ending=ending, for_s=ctx.settings.push_for_s)
+    notices.notify(conn)
+    return jobs.mark_fetched(conn, job.id, f"{ending.message}; pushing them to {path}")
 
 
 def leave_run(conn: Connection, claim: Claim, reason: StopReason, *, made: int, unused: int) -> bool:

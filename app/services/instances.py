@@ -18,6 +18,7 @@ from app.domain.tokens import TokenKind, hash_of, hint_of, mint
 from app.errors import ConfigError, InvalidInputError, NotFoundError
 from app.secrets import MASK, SIGNATURE_KEY
 from app.services.context import Caller, Context
+from app.services.destinations import try_out
 from app.services.elements import connector_of
 
 _KEY_BYTES = 32
@@ -60,16 +61,20 @@ class InstancePage:
 def create_instance(ctx: Context, caller: Caller, element: str, wish: Wish) -> Shown:
     """Store an instance of an element, named by key or id, and issue its token.
 
-    The vendor is not called: provisioning must not depend on whether it is up, and the first job tells what is wrong
-    with the credentials. Raises NotFoundError, InvalidInputError that names each setting, AddressRefusedError.
+    A vendor is not called: provisioning must not depend on whether it is up, and the first job tells what is wrong
+    with the credentials. A place that outputs are pushed to is tried out by writing there. Raises NotFoundError,
+    InvalidInputError that names each setting, AddressRefusedError.
     """
     token = mint(TokenKind.INSTANCE)
     given = dict(wish.configuration or {})
     made_key = {} if given.get(SIGNATURE_KEY) else {SIGNATURE_KEY: format_key(secrets.token_bytes(_KEY_BYTES))}
-    with ctx.db.transaction() as conn:
+    with ctx.db.connection() as conn:
         stored = connectors.get(conn, caller.organisation_id, element)
-        connector = connector_of(stored.revision_id, stored.digest, stored.document)
-        settings = _settings(ctx, connector, {**given, **made_key}, old={})
+    connector = connector_of(stored.revision_id, stored.digest, stored.document)
+    settings = _settings(ctx, connector, {**given, **made_key}, old={})
+    if connector.destination:
+        try_out(ctx, connector, settings)
+    with ctx.db.transaction() as conn:
         instance_id = instances.next_id(conn, id_key=ctx.settings.id_key)
         new = NewInstance(
             id=instance_id,
@@ -113,9 +118,11 @@ def change_instance(
 ) -> Shown:
     """Change what the wish says; with `is_whole` settings that it leaves out go back to their defaults.
 
-    Running jobs read the new credentials at their next leg. Raises NotFoundError, InvalidInputError,
-    AddressRefusedError.
+    Running jobs read the new credentials at their next leg. A place that outputs are pushed to is tried out with the
+    new settings. Raises NotFoundError, InvalidInputError, AddressRefusedError.
     """
+    if wish.configuration is not None:
+        _try_out_changed(ctx, caller, instance_id, wish.configuration, element, is_whole=is_whole)
     with ctx.db.transaction() as conn:
         instance = _find(conn, caller, instance_id, element, lock=True)
         stored = connectors.get(conn, caller.organisation_id, str(instance.connector_id))
@@ -130,6 +137,26 @@ def change_instance(
         instances.update(conn, changed)
         instance = instances.get(conn, caller.organisation_id, instance_id)
     return replace(_shown(ctx, instance), ignored=_ignored(connector, wish.configuration or {}))
+
+
+def _try_out_changed(
+    ctx: Context,
+    caller: Caller,
+    instance_id: int,
+    given: Mapping[str, Any],
+    element: str | None,
+    *,
+    is_whole: bool,
+) -> None:
+    """Before anything is locked: the place may take seconds to answer."""
+    with ctx.db.connection() as conn:
+        instance = _find(conn, caller, instance_id, element)
+        stored = connectors.get(conn, caller.organisation_id, str(instance.connector_id))
+    connector = connector_of(stored.revision_id, stored.digest, stored.document)
+    if connector.destination:
+        changed = _reconfigured(ctx, connector, instance, given, is_whole=is_whole)
+        secrets_then = ctx.vault.open(instance.organisation_id, instance.id, changed.secrets)
+        try_out(ctx, connector, InstanceSettings(changed.configuration, secrets_then))
 
 
 def set_instance_disabled(

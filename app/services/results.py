@@ -12,6 +12,7 @@ from app.db.pool import Connection
 from app.domain.criteria import split_names
 from app.domain.file_names import FileNameError, render
 from app.domain.jobs import JobStatus, StopReason
+from app.domain.pushes import failure_text
 from app.domain.segments import Segment, column_union
 from app.domain.selection import Fields
 from app.domain.status_document import seen_count
@@ -116,9 +117,15 @@ def readable_job(conn: Connection, caller: Caller, job_id: int) -> Job:
 
 
 def notice_of(job: Job) -> str | None:
-    """Why the result is not all; None if it is."""
-    if not job.status.is_terminal:
-        return f"Job is {job.status.value} in run {job.run_number}; this is the result as of run {job.revision}."
+    """Why the result is not all, or not where it was wanted; None if it is."""
+    if job.status.is_terminal:
+        return _shortfall(job) or failure_text(job.push)
+    if job.revision == job.run_number:
+        return None  # all of it is there, and on its way to where it is pushed
+    return f"Job is {job.status.value} in run {job.run_number}; this is the result as of run {job.revision}."
+
+
+def _shortfall(job: Job) -> str | None:
     if job.status is not JobStatus.COMPLETED:
         return f"Partial result: the job is {job.status.value}. {job.status_message or ''}".strip()
     if job.stop_reason is StopReason.EXHAUSTED and job.vendor_total not in {None, seen_count(job)}:

@@ -17,6 +17,7 @@ from app.domain.ids import scatter
 from app.errors import ConflictError, InvalidInputError, UnauthorizedError
 from app.services.context import Caller, Context
 from app.services.continuation import GoingOn, go_on, take_over
+from app.services.destinations import check_target
 from app.services.elements import pinned_connector
 from app.services.pushing import pushed_of
 from app.services.querying import with_date_field
@@ -94,6 +95,7 @@ def _insert(
     check_query(wanted, criteria.query)
     if criteria.child is not None:
         find_child(connector, wanted, criteria.child.object_name, criteria.child.key_field)
+    check_target(ctx, conn, caller.organisation_id, criteria)
     new = _new_job(ctx, caller, wanted, criteria, engine, pin)
     if going_on is not None and going_on.position is not None:
         # A position is one in the list that was asked for, whichever engine asked.

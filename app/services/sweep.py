@@ -12,7 +12,7 @@ from datetime import datetime
 
 import structlog
 
-from app.db import deliveries, jobs, queue, workers
+from app.db import deliveries, jobs, pushes, queue, workers
 from app.db.pool import Connection
 from app.db.queue import Outlook
 from app.domain.jobs import JobStatus, StopReason
@@ -34,6 +34,8 @@ _EMPTY_QUEUE_S = 1.0
 
 _LEAST_DEPTH = 8
 _BATCH = 1000
+_PUSHING_PART = 4
+_LEAST_PUSHES = 2
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def _hint_pass(ctx: Context, expired: int, ended: int) -> Pass:
         found = queue.look(conn)
     hints = _hint(ctx, found)
     with ctx.db.connection() as conn:
-        times = [at for at in (found.next_due_at, deliveries.next_due_at(conn)) if at is not None]
+        times = [
+            at for at in (found.next_due_at, deliveries.next_due_at(conn), pushes.next_due_at(conn)) if at is not None
+        ]
     next_due_at = min(times, default=None)
     return Pass(
         expired,
@@ -127,7 +131,7 @@ class _Hints:
 def _hint(ctx: Context, found: Outlook) -> _Hints:
     try:
         hints = _hint_slices(ctx, found)
-        return replace(hints, sent=hints.sent + _hint_deliveries(ctx))
+        return replace(hints, sent=hints.sent + _hint_deliveries(ctx) + _hint_pushes(ctx, found))
     except BrokerUnavailableError as error:
         log.warning("hint.not_sent", reason=error.message)
         return _Hints()
@@ -159,6 +163,22 @@ def _hint_deliveries(ctx: Context) -> int:
         due = deliveries.find_due(conn, _BATCH, renudge_s=_EMPTY_QUEUE_S if is_empty else _HINT_LIVES_S)
         deliveries.mark_nudged(conn, due)
     return _send(ctx, TaskName.DELIVER_CALLBACK, due, deliveries.forget_nudge)
+
+
+def _hint_pushes(ctx: Context, found: Outlook) -> int:
+    """Outputs are pushed by the workers that fetch: at most a quarter of their slots is for it."""
+    with ctx.db.connection() as conn:
+        if not pushes.find_due(conn, 1, renudge_s=_EMPTY_QUEUE_S):
+            return 0
+        held = pushes.held_count(conn)
+    depth = ctx.enqueuer.depth(QueueName.PUSHES)
+    room = max(found.slot_count // _PUSHING_PART, _LEAST_PUSHES) - held - depth
+    if room <= 0:
+        return 0
+    with ctx.db.transaction() as conn:
+        due = pushes.find_due(conn, room, renudge_s=_EMPTY_QUEUE_S if depth == 0 else _HINT_LIVES_S)
+        pushes.mark_nudged(conn, due)
+    return _send(ctx, TaskName.PUSH_OUTPUT, due, pushes.forget_nudge)
 
 
 def _send(ctx: Context, task: TaskName, row_ids: list[int], undo: Callable[[Connection, list[int]], None]) -> int:

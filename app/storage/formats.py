@@ -21,6 +21,7 @@ from app.storage.packing import (
     Envelope,
     byte_copy,
     byte_copy_length,
+    most_packed,
     packed_on_the_fly,
     packed_segments,
     stored_stream,
@@ -53,6 +54,8 @@ class Rendered:
     content_type: str
     content_encoding: Compression | None
     etag: str
+    most_bytes: int
+    """It is surely not longer."""
     replaced_count: Callable[[], int] = int
 
     @property
@@ -144,6 +147,7 @@ def _packed_lines(store: ObjectStore, segments: Sequence[Segment], envelope: Env
             content_type=content_type,
             content_encoding=envelope.coding,
             etag=etag(segments, f"{content_type} jsonl {envelope.identity}"),
+            most_bytes=byte_copy_length(stream, envelope),
         )
     return Rendered(
         chunks_from=lambda start: without_first(packed_segments(store, segments, envelope), start),
@@ -151,6 +155,7 @@ def _packed_lines(store: ObjectStore, segments: Sequence[Segment], envelope: Env
         content_type=content_type,
         content_encoding=envelope.coding,
         etag=etag(segments, f"{content_type} jsonl {envelope.identity} {deflate.CODEC}"),
+        most_bytes=most_packed(total_plain_bytes(segments), runs=len(segments)),
     )
 
 
@@ -158,13 +163,16 @@ def _answer(segments: Sequence[Segment], plain: _Plain, envelope: Envelope | Non
     """The plain body, or one packed on the fly; then nobody knows the length beforehand."""
     if envelope is None:
         tag = etag(segments, f"{content_type} {plain.identity}")
-        return Rendered(plain.chunks_from, plain.length, content_type, None, tag, plain.replaced_count)
+        return Rendered(
+            plain.chunks_from, plain.length, content_type, None, tag, plain.most_bytes, plain.replaced_count
+        )
 
     def packed_from(start: int) -> Iterator[bytes]:
         return without_first(packed_on_the_fly(plain.chunks_from(0), envelope, plain.most_bytes), start)
 
     tag = etag(segments, f"{content_type} {plain.identity} {envelope.identity} {deflate.CODEC}")
-    return Rendered(packed_from, None, content_type, envelope.coding, tag, plain.replaced_count)
+    most_bytes = most_packed(plain.most_bytes)
+    return Rendered(packed_from, None, content_type, envelope.coding, tag, most_bytes, plain.replaced_count)
 
 
 def _jsonl(store: ObjectStore, segments: Sequence[Segment], *, values_as_strings: bool) -> _Plain:

@@ -80,7 +80,7 @@ def byte_copy_length(stream: Stream, envelope: Envelope) -> int:
 def packed_segments(store: ObjectStore, segments: Sequence[Segment], envelope: Envelope) -> Iterator[bytes]:
     """JSON Lines of which some lie plain: those are packed on the way, the others copied."""
     plain_bytes = total_plain_bytes(segments)
-    most_bytes = _most_packed(plain_bytes) + _FLUSHED_BYTES * len(segments)
+    most_bytes = _most_deflated(plain_bytes) + _FLUSHED_BYTES * len(segments)
     packed_bytes = len(EMPTY_FINAL_BLOCK)
 
     def runs() -> Iterator[bytes]:
@@ -98,7 +98,7 @@ def packed_segments(store: ObjectStore, segments: Sequence[Segment], envelope: E
 
 def packed_on_the_fly(chunks: Iterable[bytes], envelope: Envelope, most_plain_bytes: int) -> Iterator[bytes]:
     """Any bytes, at most so many, packed on the way."""
-    most_bytes = _most_packed(most_plain_bytes)
+    most_bytes = _most_deflated(most_plain_bytes)
     checksum = plain_bytes = 0
     packed_bytes = len(EMPTY_FINAL_BLOCK)
 
@@ -119,7 +119,12 @@ def packed_on_the_fly(chunks: Iterable[bytes], envelope: Envelope, most_plain_by
     yield EMPTY_FINAL_BLOCK + envelope.tail(Stream(checksum, plain_bytes, packed_bytes), most_bytes)
 
 
-def _most_packed(plain_bytes: int) -> int:
+def most_packed(plain_bytes: int, runs: int = 1) -> int:
+    """What so many bytes are at most, packed in so many runs, with whatever stands around them."""
+    return _most_deflated(plain_bytes) + _FLUSHED_BYTES * (runs + 1)
+
+
+def _most_deflated(plain_bytes: int) -> int:
     """What cannot be packed is stored in blocks, with a few bytes for each."""
     return plain_bytes + plain_bytes // 100 + _FLUSHED_BYTES
 

@@ -1,0 +1,95 @@
+"""Instances of documents connectors: opened for a push, tried out when they are made, checked when they are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from app.connectors.model import Connector
+from app.connectors.spec import InstanceSettings
+from app.db import connectors, instances
+from app.db.pool import Connection
+from app.domain.criteria import DownloadCriteria
+from app.domain.pushes import PathError, filled
+from app.errors import HaulageError, InvalidInputError, NotFoundError, StorageError
+from app.services.context import Context
+from app.services.elements import connector_of, pinned_connector
+from app.storage.destinations import Destination, Given, open_destination
+from app.storage.keys import checked_key
+
+
+class DestinationGoneError(HaulageError):
+    """The instance was deleted or disabled, or is none that takes outputs: trying again changes nothing."""
+
+
+def open_place(ctx: Context, connector: Connector, settings: InstanceSettings) -> Destination:
+    """The place that these settings name. Raises InvalidInputError, AddressRefusedError."""
+    root = Path(ctx.settings.push_root) if ctx.settings.push_root else None
+    return open_destination(connector.destination, Given(settings.config, settings.secrets, ctx.addresses, root))
+
+
+def open_instance(ctx: Context, conn: Connection, organisation_id: int, instance_id: int) -> Destination:
+    """The place of an instance, with its settings as they are now.
+
+    Raises DestinationGoneError, ConfigError where its secrets cannot be decrypted, InvalidInputError,
+    AddressRefusedError, DatabaseUnavailableError.
+    """
+    try:
+        instance = instances.get(conn, organisation_id, instance_id)
+    except NotFoundError:
+        raise DestinationGoneError(f"The instance {instance_id} of docsHubDetails was deleted.") from None
+    if instance.disabled_at is not None:
+        raise DestinationGoneError(f"The instance {instance_id} of docsHubDetails is disabled.")
+    revision = connectors.get_revision(conn, instance.revision_id)
+    connector = connector_of(revision.id, revision.digest, revision.document)
+    if not connector.destination:
+        raise DestinationGoneError(f"The instance {instance_id} of docsHubDetails takes no documents.")
+    secrets = ctx.vault.open(instance.organisation_id, instance.id, instance.secrets)
+    return open_place(ctx, connector, InstanceSettings(instance.configuration, secrets))
+
+
+def try_out(ctx: Context, connector: Connector, settings: InstanceSettings) -> None:
+    """Write, read back and delete a small object. Raises InvalidInputError that says what is wrong.
+
+    A place that does not answer now is refused as well: nobody would learn of a wrong name before the first push.
+    """
+    try:
+        place = open_place(ctx, connector, settings)
+        try:
+            place.check()
+        finally:
+            place.close()
+    except InvalidInputError:
+        raise
+    except HaulageError as error:
+        raise InvalidInputError(f"configuration is not accepted: {error.message}", field="/configuration") from error
+
+
+def check_target(ctx: Context, conn: Connection, organisation_id: int, criteria: DownloadCriteria) -> None:
+    """Refuse a `docsHubDetails` that could never work. Raises InvalidInputError."""
+    if criteria.docs_hub is None:
+        return
+    named = criteria.docs_hub.instance_id
+    try:
+        instance = instances.get(conn, organisation_id, named)
+    except NotFoundError:
+        raise _refused(named, "there is no such instance") from None
+    if instance.disabled_at is not None:
+        raise _refused(named, "the instance is disabled")
+    revision = connectors.get_revision(conn, instance.revision_id)
+    if not pinned_connector(conn, revision.id, revision.digest).destination:
+        raise _refused(named, f"element {instance.connector_key} takes no documents")
+    path = criteria.docs_hub.path
+    try:
+        checked_key(filled(path, job_id=1, object_name=criteria.object_name, moment=ctx.now()))
+    except (PathError, StorageError) as error:
+        raise InvalidInputError(
+            f"docsHubDetails.path {path[:200]!r} is not accepted: {error}.", field="/docsHubDetails/path"
+        ) from None
+
+
+def _refused(instance_id: int, reason: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"docsHubDetails.instanceId {instance_id} is not accepted: {reason}; an instance of a documents element such as"
+        " s3, sftp or file is.",
+        field="/docsHubDetails/instanceId",
+    )

@@ -1,0 +1,334 @@
+"""Finished outputs on their way to where `docsHubDetails` says: whole or not at all, once, and the job says so."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from app.db import pushes
+from app.domain.jobs import FileFormat, JobStatus
+from app.domain.pushes import DocsHub
+from app.domain.status_document import status_document
+from app.enqueue import QueueName, TaskName
+from app.errors import InvalidInputError, StorageError, StorageUnavailableError
+from app.services import control, results
+from app.services.push import push_output
+from app.services.sweep import sweep
+from tests.fakes.engine import Engine, assert_exact
+from tests.fakes.memory_destination import MemoryDestination, Shelf, add_destination
+from tests.fakes.steps import Killed, cut
+
+PATH = "out/{objectName}-{jobId}.jsonl"
+CALLBACK = "http://127.0.0.1:9/callback"
+
+
+@pytest.fixture
+def shelf(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    made = Shelf(engine.steps)
+    monkeypatch.setattr("app.services.destinations.open_destination", lambda _kind, _given: MemoryDestination(made))
+    monkeypatch.setattr("app.services.push._TURN_S", 0.01)
+    return made
+
+
+@pytest.fixture
+def place(engine: Engine, shelf: Shelf) -> int:
+    return add_destination(engine, engine.tenant.organisation_id)
+
+
+def fetched(engine: Engine, place: int, path: str = PATH, **criteria: Any) -> int:
+    """A job whose pages are all there, and whose output is yet to be pushed."""
+    job_id = engine.submit(docs_hub=DocsHub(place, path), **criteria)
+    engine.leg(job_id)
+    return job_id
+
+
+def push(engine: Engine, job_id: int, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    """One attempt, as a worker would make it, as soon as it is due."""
+    engine.execute(
+        "update pushes set next_attempt_at = now(), lease_expires_at = case when lease_expires_at is not null"
+        " then now() end where job_id = %s and next_attempt_at is not null",
+        job_id,
+    )
+    row = engine.one("select id from pushes where job_id = %s order by run_number desc limit 1", job_id)
+    push_output(engine.ctx, row["id"], worker_id=1, is_stopping=is_stopping)
+
+
+def told(engine: Engine, job_id: int) -> dict[str, Any]:
+    document: dict[str, Any] = status_document(engine.job(job_id), engine.ctx.now())["docsHub"]
+    return document
+
+
+def remains(engine: Engine) -> int:
+    return int(engine.one("select count(*) as n from push_remains")["n"])
+
+
+def test_the_job_ends_when_its_output_is_where_it_is_wanted(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place, notification_url=CALLBACK)
+    job = engine.job(job_id)
+    assert (job.status, job.finished_at, told(engine, job_id)["state"]) == (JobStatus.RUNNING, None, "PENDING")
+    assert "pushing them to out/records-" in (job.status_message or "")
+    result = results.open_result(engine.ctx, engine.tenant.caller, job_id)
+    assert (result.notice, sum(each.record_count for each in result.segments)) == (None, 25)
+    assert engine.rows("select 1 from deliveries where job_id = %s", job_id) == []
+
+    push(engine, job_id)
+    job = engine.job(job_id)
+    assert job.status is JobStatus.COMPLETED
+    assert job.status_message == "Successfully downloaded 25 records"
+    assert shelf.published == [(f"out/records-{job_id}.jsonl", engine.output(job_id))]
+    assert told(engine, job_id) == {
+        "instanceId": str(place), "path": f"out/records-{job_id}.jsonl", "state": "PUSHED", "attempts": 0,
+        "bytes": len(engine.output(job_id)), "error": None,
+    }  # fmt: skip
+    body = msgspec.json.decode(engine.one("select body from deliveries where job_id = %s", job_id)["body"])
+    assert (body["status"], body["docsHub"]["state"]) == ("COMPLETED", "PUSHED")
+    assert remains(engine) == 0
+
+
+@pytest.mark.parametrize("path", ["a.json", "a.json.gz"])
+@pytest.mark.parametrize("file_format", FileFormat)
+def test_the_object_is_what_a_client_would_download(
+    engine: Engine, place: int, shelf: Shelf, file_format: FileFormat, path: str
+) -> None:
+    import gzip
+
+    from app.storage.formats import render
+
+    job_id = fetched(engine, place, path, file_format=file_format)
+    push(engine, job_id)
+    found = shelf.content(path)
+    assert found is not None
+    plain = gzip.decompress(found) if path.endswith(".gz") else found
+    fmt: Any = file_format.short.lower()
+    assert plain == b"".join(render(engine.ctx.store, engine.segments(job_id), fmt).chunks)
+    assert plain
+
+
+def test_a_failed_push_is_tried_again_without_the_vendor(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place)
+    calls = engine.vendor.call_count
+    shelf.faults = [
+        ("begin", StorageUnavailableError("the bucket does not answer")),
+        ("write", StorageError("the key may not write there")),
+        ("publish", StorageUnavailableError("the bucket broke off")),
+    ]
+    for number, error in enumerate([str(error) for _, error in shelf.faults], 1):
+        push(engine, job_id)
+        assert (told(engine, job_id)["attempts"], told(engine, job_id)["error"]) == (number, error)
+        assert engine.job(job_id).status is JobStatus.RUNNING
+        assert shelf.objects == {}
+        due = engine.one("select next_attempt_at > now() - interval '1 s' as later from pushes")
+        assert due["later"]
+    push(engine, job_id)
+    assert engine.job(job_id).status is JobStatus.COMPLETED
+    assert engine.vendor.call_count == calls
+    assert (shelf.unfinished, remains(engine)) == ({}, 0)
+    assert_exact(engine, job_id)
+
+
+def test_after_its_time_it_is_given_up_and_the_job_ends(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place, notification_url=CALLBACK)
+    engine.execute("update pushes set give_up_at = now() where job_id = %s", job_id)
+    shelf.faults = [("write", StorageError("the key may not write there"))]
+    push(engine, job_id)
+    job = engine.job(job_id)
+    assert (job.status, job.error) == (JobStatus.COMPLETED, None)
+    assert told(engine, job_id)["state"] == "FAILED"
+    result = results.open_result(engine.ctx, engine.tenant.caller, job_id)
+    assert result.notice is not None
+    assert "was not pushed to out/records-" in result.notice
+    assert "the key may not write there" in result.notice
+    assert len(result.segments) > 0
+    push(engine, job_id)  # what its attempts left goes
+    assert (shelf.unfinished, remains(engine)) == ({}, 0)
+    assert engine.one("select next_attempt_at from pushes")["next_attempt_at"] is None
+    assert len(engine.rows("select 1 from deliveries where job_id = %s", job_id)) == 1
+
+
+@pytest.mark.parametrize("strike", [None, cut])
+def test_struck_at_any_step_nothing_is_doubled_and_nothing_left(
+    engine: Engine, place: int, shelf: Shelf, strike: Any
+) -> None:
+    first = fetched(engine, place, "one.jsonl", notification_url=CALLBACK)
+    engine.steps.arm(-1)
+    push(engine, first)
+    names = list(engine.steps.names)
+    assert {"before begin", "before write", "before publish", "after publish"} <= set(names)
+    for number, name in enumerate(names):
+        engine.steps.arm(-1)
+        path = f"at-{number}.jsonl"
+        job_id = fetched(engine, place, path, notification_url=CALLBACK)
+        calls = engine.vendor.call_count
+        if strike is None:
+            engine.steps.arm(number)
+            with pytest.raises(Killed):
+                push(engine, job_id)
+        else:
+            engine.steps.arm(number, strike)
+            push(engine, job_id)
+        engine.steps.arm(-1)
+        for _ in range(3):
+            push(engine, job_id)
+        assert engine.job(job_id).status is JobStatus.COMPLETED, name
+        assert told(engine, job_id)["state"] == "PUSHED", name
+        assert shelf.content(path) == engine.output(job_id), name
+        assert (shelf.unfinished, remains(engine)) == ({}, 0), name
+        assert engine.vendor.call_count == calls, name
+        assert len(engine.rows("select 1 from deliveries where job_id = %s", job_id)) == 1, name
+
+
+def test_an_older_run_never_replaces_a_newer_one(engine: Engine, place: int, shelf: Shelf) -> None:
+    older, newer = fetched(engine, place, "same.jsonl"), fetched(engine, place, "same.jsonl", limit=3)
+    push(engine, newer)
+    push(engine, older)
+    assert shelf.content("same.jsonl") == engine.output(newer)
+    assert told(engine, older)["state"] == "SUPERSEDED"
+    assert engine.job(older).status is JobStatus.COMPLETED
+    push(engine, older)
+    assert (shelf.unfinished, remains(engine)) == ({}, 0)
+
+
+def test_a_push_that_froze_before_it_published_does_not_replace_a_newer_one(
+    engine: Engine, place: int, shelf: Shelf
+) -> None:
+    older, newer = fetched(engine, place, "same.jsonl"), fetched(engine, place, "same.jsonl", limit=3)
+
+    def meanwhile() -> None:
+        engine.execute(
+            "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and objsubid = 1"
+            " and database = (select oid from pg_database where datname = current_database())"
+        )
+        push(engine, newer)
+
+    shelf.before = {"publish": meanwhile}
+    push(engine, older)
+    for _ in range(2):
+        push(engine, older)
+    assert shelf.content("same.jsonl") == engine.output(newer)
+    assert told(engine, older)["state"] == "SUPERSEDED"
+    assert (shelf.unfinished, remains(engine)) == ({}, 0)
+
+
+def test_two_that_are_about_to_publish_take_turns(engine: Engine, place: int, shelf: Shelf) -> None:
+    older, newer = fetched(engine, place, "same.jsonl"), fetched(engine, place, "same.jsonl", limit=3)
+    second = threading.Thread(target=push, args=(engine, newer))
+    shelf.before = {"publish": second.start}
+    push(engine, older)
+    second.join()
+    assert [content for _, content in shelf.published] == [engine.output(older), engine.output(newer)]
+    assert {told(engine, each)["state"] for each in (older, newer)} == {"PUSHED"}
+
+
+def test_a_later_run_of_the_same_job_replaces_its_object(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place, "same.jsonl", limit=10)
+    push(engine, job_id)
+    assert shelf.content("same.jsonl") == engine.vendor.lines(1, 10)
+    control.restart(engine.ctx, engine.tenant.caller, job_id)
+    assert told(engine, job_id)["state"] == "WAITING"
+    engine.leg(job_id)
+    push(engine, job_id)
+    assert shelf.content("same.jsonl") == engine.vendor.lines(1, 20)
+
+
+def test_cancelled_while_it_is_pushed(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place, notification_url=CALLBACK)
+    shelf.before = {"write": lambda: control.cancel(engine.ctx, engine.tenant.caller, job_id)}
+    push(engine, job_id)
+    assert engine.job(job_id).status is JobStatus.CANCELLED
+    assert told(engine, job_id)["state"] == "CANCELLED"
+    assert shelf.published == []
+    push(engine, job_id)
+    assert (shelf.unfinished, remains(engine)) == ({}, 0)
+    assert len(engine.rows("select 1 from deliveries where job_id = %s", job_id)) == 1
+
+
+def test_a_worker_that_stops_hands_back_and_spends_no_attempt(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place)
+    push(engine, job_id, is_stopping=lambda: True)
+    assert (told(engine, job_id)["attempts"], shelf.published) == (0, [])
+    push(engine, job_id)
+    assert told(engine, job_id)["state"] == "PUSHED"
+
+
+def test_one_that_kills_its_workers_is_given_up(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place)
+
+    def die() -> None:
+        raise Killed("in the middle")
+
+    for _ in range(engine.ctx.settings.crash_tries):
+        shelf.before = {"write": die}
+        with pytest.raises(Killed):
+            push(engine, job_id)
+    push(engine, job_id)
+    assert told(engine, job_id)["state"] == "FAILED"
+    assert "died" in told(engine, job_id)["error"]
+    assert engine.job(job_id).status is JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("change", ["deleted_at", "disabled_at"])
+def test_without_its_instance_it_is_given_up_at_once(engine: Engine, place: int, shelf: Shelf, change: str) -> None:
+    job_id = fetched(engine, place)
+    engine.execute(f"update instances set {change} = now() where id = %s", place)
+    push(engine, job_id)
+    assert told(engine, job_id)["state"] == "FAILED"
+    assert change.removesuffix("_at") in told(engine, job_id)["error"]
+    assert engine.job(job_id).status is JobStatus.COMPLETED
+
+
+def test_only_ones_own_documents_instances_are_accepted(engine: Engine, place: int) -> None:
+    other = engine.add_tenant()
+    foreign = add_destination(engine, other.organisation_id)
+    for named in (foreign, 999_999):
+        with pytest.raises(InvalidInputError, match=rf"docsHubDetails.instanceId {named} .*there is no such instance"):
+            engine.submit(docs_hub=DocsHub(named, "a.jsonl"))
+    with pytest.raises(InvalidInputError, match="takes no documents"):
+        engine.submit(docs_hub=DocsHub(engine.tenant.instance_id, "a.jsonl"))
+    engine.execute("update instances set disabled_at = now() where id = %s", place)
+    with pytest.raises(InvalidInputError, match="disabled"):
+        engine.submit(docs_hub=DocsHub(place, "a.jsonl"))
+    assert engine.rows("select 1 from jobs") == []
+
+
+@pytest.mark.parametrize("path", ["../a", "a/../../b", "a//b", "/", "a/", ".hidden", "a\\b", "a/%2e%2e/b", "a\nb"])
+def test_a_path_that_leaves_the_prefix_is_refused(engine: Engine, place: int, path: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"docsHubDetails\.path"):
+        engine.submit(docs_hub=DocsHub(place, path))
+
+
+def test_sweepers_hint_at_pushes_that_are_due(engine: Engine, place: int) -> None:
+    job_ids = [fetched(engine, place, f"{number}.jsonl") for number in range(4)]
+    engine.hints.take()
+    done = sweep(engine.ctx)
+    hinted = [row_id for task, row_id in engine.hints.take() if task is TaskName.PUSH_OUTPUT]
+    assert len(hinted) == 2, "no worker lives: the least"
+    assert done.next_due_in_s is not None
+    engine.hints.queued[QueueName.PUSHES] = 2
+    sweep(engine.ctx)
+    assert [task for task, _ in engine.hints.take()] == []
+    engine.hints.queued.clear()
+    for job_id in job_ids:
+        push(engine, job_id)
+    engine.execute("update pushes set nudged_at = null")
+    sweep(engine.ctx)
+    assert [task for task, _ in engine.hints.take()] == []
+
+
+def test_dead_workers_pushes_are_free_at_once(engine: Engine, place: int, shelf: Shelf) -> None:
+    from app.db import workers
+
+    job_id = fetched(engine, place)
+    engine.execute("insert into workers (name, slots, version, seen_at) values ('w', 1, '', now() - interval '1 min')")
+    worker_id = engine.one("select id from workers")["id"]
+    push_id = engine.one("select id from pushes where job_id = %s", job_id)["id"]
+    with engine.plain_db.transaction() as conn:
+        assert pushes.claim(conn, push_id, worker_id, nonce="0" * 16, lease_s=900) is not None
+    with engine.plain_db.transaction() as conn:
+        assert pushes.claim(conn, push_id, 2, nonce="1" * 16, lease_s=900) is None
+    with engine.plain_db.connection() as conn:
+        workers.expire_dead(conn, silent_s=2.0)
+    free = engine.one("select lease_expires_at <= now() as free from pushes")
+    started = engine.one("select pg_postmaster_start_time() < now() - interval '10 seconds' as old")
+    assert free["free"] == started["old"]
