@@ -132,11 +132,6 @@ class Settings:
         "Waits before each delivery attempt (Standard Webhooks), comma separated",
         default=(0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
     )
-    push_root: str = _setting(
-        "HAULAGE_PUSH_ROOT",
-        "Folder below which instances of element `file` may write outputs; without it there can be none",
-        default="",
-    )
     push_for_s: float = _setting(
         "HAULAGE_PUSH_FOR_S",
         "How long a finished output is tried to be pushed where `docsHubDetails` says, before the job ends without",

@@ -68,8 +68,11 @@ def filled(path: str, *, job_id: int, object_name: str, moment: datetime) -> str
     """The path with its placeholders filled in and without a leading slash. `moment`: in UTC. Raises PathError."""
     check_placeholders(path)
     values = {JOB_ID: str(job_id), OBJECT_NAME: _UNSAFE.sub("_", object_name)}
-    text = _BRACES.sub(lambda match: values.get(match[1]) or dated(match[1], moment), path)
-    return text.removeprefix("/")
+
+    def value_of(match: re.Match[str]) -> str:
+        return values[match[1]] if match[1] in values else dated(match[1], moment)
+
+    return _BRACES.sub(value_of, path).removeprefix("/")
 
 
 def is_packed(path: str) -> bool:

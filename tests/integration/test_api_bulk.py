@@ -318,7 +318,7 @@ def test_metadata_may_be_json_text(door: Door) -> None:
             "/bulk/download",
             {"json": {"objectName": "a", "docsHubDetails": {}}},
             400,
-            "docsHubDetails is not supported",
+            "instanceId",
         ),
         (
             "POST",

@@ -1,7 +1,7 @@
 """Finished outputs on their way to where `docsHubDetails` says: whole or not at all, once, and the job says so."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ CALLBACK = "http://127.0.0.1:9/callback"
 
 
 @pytest.fixture
-def shelf(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+def shelf(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     made = Shelf(engine.steps)
     monkeypatch.setattr("app.services.destinations.open_destination", lambda _kind, _given: MemoryDestination(made))
     monkeypatch.setattr("app.services.push._TURN_S", 0.01)

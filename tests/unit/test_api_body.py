@@ -5,12 +5,14 @@ import pytest
 from flask import Flask, request
 from hypothesis import given
 from hypothesis import strategies as st
+from marshmallow import ValidationError
 
 from app.api.body import MAX_DEPTH, invalid_input, read_json
 from app.api.bulk_schemas import CriteriaSchema
 from app.api.errors import UnsupportedMediaTypeError
-from app.domain.criteria import PLANNED, SUPPORTED, DownloadCriteria
+from app.domain.criteria import SUPPORTED, DownloadCriteria
 from app.domain.jobs import FileFormat
+from app.domain.pushes import DocsHub
 from app.errors import InvalidInputError
 
 APP = Flask(__name__)
@@ -100,10 +102,30 @@ def test_the_vendors_misspelled_media_type_is_csv() -> None:
     assert load(objectName="a", format="txt/csv").file_format is FileFormat.CSV
 
 
-@pytest.mark.parametrize("name", PLANNED)
-def test_later_criteria_are_refused_by_name(name: str) -> None:
-    with pytest.raises(InvalidInputError, match=f"{name} is not supported yet"):
-        load(objectName="a", **{name: "x"})
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("x", "instanceId and path"),
+        ({"instanceId": "1"}, "path"),
+        ({"path": "a.jsonl"}, "instanceId"),
+        ({"instanceId": None, "path": "a"}, "instanceId"),
+        ({"instanceId": "1", "path": "a", "more": 1}, "instanceId and path"),
+        ({"instanceId": "one", "path": "a"}, "instanceId"),
+        ({"instanceId": "1", "path": "{day}.csv"}, "{day} is no placeholder"),
+        ({"instanceId": "1", "path": "{a.csv"}, "brace without its partner"),
+        ({"instanceId": "1", "path": "a" * 501}, "500"),
+    ],
+)
+def test_what_docs_hub_details_must_be(given: Any, told: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        load(objectName="a", docsHubDetails=given)
+    assert told in str(refused.value.messages)
+
+
+def test_docs_hub_details_names_an_instance_by_number_or_text() -> None:
+    for number in (7, "7"):
+        path = "/out/{objectName}/{jobId}-{yyyy-MM-dd HH:mm:ss}.csv.gz"
+        assert load(objectName="a", docsHubDetails={"instanceId": number, "path": path}).docs_hub == DocsHub(7, path)
 
 
 def test_an_unknown_criterion_is_refused_with_the_accepted_ones() -> None:
