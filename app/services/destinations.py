@@ -21,9 +21,12 @@ class DestinationGoneError(HaulageError):
     """The instance was deleted or disabled, or is none that takes outputs: trying again changes nothing."""
 
 
-def open_place(ctx: Context, connector: Connector, settings: InstanceSettings) -> Destination:
-    """The place that these settings name. Raises InvalidInputError, AddressRefusedError."""
-    root = Path(ctx.settings.push_root) if ctx.settings.push_root else None
+def open_place(ctx: Context, organisation_id: int, connector: Connector, settings: InstanceSettings) -> Destination:
+    """The place that these settings name. Raises InvalidInputError, AddressRefusedError.
+
+    Below the operator's folder each organisation has its own: no tenant writes over another's files.
+    """
+    root = Path(ctx.settings.push_root) / str(organisation_id) if ctx.settings.push_root else None
     return open_destination(connector.destination, Given(settings.config, settings.secrets, ctx.addresses, root))
 
 
@@ -44,16 +47,16 @@ def open_instance(ctx: Context, conn: Connection, organisation_id: int, instance
     if not connector.destination:
         raise DestinationGoneError(f"The instance {instance_id} of docsHubDetails takes no documents.")
     secrets = ctx.vault.open(instance.organisation_id, instance.id, instance.secrets)
-    return open_place(ctx, connector, InstanceSettings(instance.configuration, secrets))
+    return open_place(ctx, organisation_id, connector, InstanceSettings(instance.configuration, secrets))
 
 
-def try_out(ctx: Context, connector: Connector, settings: InstanceSettings) -> None:
+def try_out(ctx: Context, organisation_id: int, connector: Connector, settings: InstanceSettings) -> None:
     """Write, read back and delete a small object. Raises InvalidInputError that says what is wrong.
 
     A place that does not answer now is refused as well: nobody would learn of a wrong name before the first push.
     """
     try:
-        place = open_place(ctx, connector, settings)
+        place = open_place(ctx, organisation_id, connector, settings)
         try:
             place.check()
         finally:

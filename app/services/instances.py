@@ -73,7 +73,7 @@ def create_instance(ctx: Context, caller: Caller, element: str, wish: Wish) -> S
     connector = connector_of(stored.revision_id, stored.digest, stored.document)
     settings = _settings(ctx, connector, {**given, **made_key}, old={})
     if connector.destination:
-        try_out(ctx, connector, settings)
+        try_out(ctx, caller.organisation_id, connector, settings)
     with ctx.db.transaction() as conn:
         instance_id = instances.next_id(conn, id_key=ctx.settings.id_key)
         new = NewInstance(
@@ -156,7 +156,7 @@ def _try_out_changed(
     if connector.destination:
         changed = _reconfigured(ctx, connector, instance, given, is_whole=is_whole)
         secrets_then = ctx.vault.open(instance.organisation_id, instance.id, changed.secrets)
-        try_out(ctx, connector, InstanceSettings(changed.configuration, secrets_then))
+        try_out(ctx, caller.organisation_id, connector, InstanceSettings(changed.configuration, secrets_then))
 
 
 def set_instance_disabled(

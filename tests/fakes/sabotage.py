@@ -27,7 +27,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from app.db import checkpoints, deliveries, slices, upload_rows
+from app.db import checkpoints, deliveries, pushes, slices, upload_rows
 from app.db.slices import Claim
 from app.domain.segments import SegmentKey
 from app.enqueue import Enqueuer, TaskName
@@ -89,6 +89,24 @@ UPLOAD_STEPS = (
 )
 """Every step of a leg of an upload. `tell` is the statement of intents and outcomes, `write` sends, `hear` takes in an
 answer, `look` asks for a row in doubt.
+"""
+
+PUSH_STEPS = (
+    "push_claim.before",
+    "push_claim.after",
+    "push_begin.before",
+    "push_begin.after",
+    "push_write.before",
+    "push_write.after",
+    "publish.before",
+    "publish.after",
+    "push_end.before",
+    "push_end.after",
+    "discard.before",
+    "discard.after",
+)
+"""Every step of a push. `push_begin` makes the temporary object, `push_end` writes what has become of it, `discard`
+removes what a dead attempt left.
 """
 
 DELIVERY_STEPS = ("deliver.before", "deliver.after", "post.before", "post.after", "record.before", "record.after")
@@ -283,6 +301,7 @@ def install(role: str) -> None:
     global _role  # noqa: PLW0603 - one a process is the point
     from app.connectors.client import Call, VendorClient
     from app.connectors.writing import WriteCall, WriteClient
+    from app.storage.destinations.files import FileDestination, FileWriting
 
     _role = role
     _open_put()
@@ -307,6 +326,12 @@ def install(role: str) -> None:
         (WriteClient, "start_look_up", "look"),
         (Enqueuer, "send", "hint"),
         (LegEnd, "run_over", "finish"),
+        (pushes, "claim", "push_claim"),
+        (FileDestination, "begin", "push_begin"),
+        (FileWriting, "write", "push_write"),
+        (FileWriting, "publish", "publish"),
+        (pushes, "end", "push_end"),
+        (FileDestination, "discard", "discard"),
         (deliveries, "claim", "deliver"),
         (deliver, "send", "post"),
         (deliveries, "record", "record"),

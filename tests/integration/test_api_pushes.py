@@ -9,9 +9,11 @@ from tests.fixtures.door import Door, Tenant
 
 
 @pytest.fixture
-def exports(tmp_path: Path) -> Path:
-    """The folder that the operator allows."""
-    return tmp_path / "exports"
+def exports(door: Door, tmp_path: Path) -> Path:
+    """What acme has of the folder that the operator allows."""
+    folder = tmp_path / "exports" / str(door.acme.organisation_id)
+    folder.mkdir()
+    return folder
 
 
 def create(door: Door, tenant: Tenant, element: str = "file", **configuration: str) -> Any:
@@ -100,6 +102,13 @@ def test_another_tenants_place_is_one_that_does_not_exist(door: Door) -> None:
     told = [answer.get_json()["message"].replace(str(foreign), "123456") for answer in answers]
     assert [answer.status_code for answer in answers] == [400, 400]
     assert told[0] == told[1]
+
+
+def test_tenants_do_not_share_folders(door: Door, exports: Path) -> None:
+    for tenant in (door.acme, door.globex):
+        place_of(door, tenant, folder="same")
+    found = {each.parent.name for each in exports.parent.rglob("same")}
+    assert found == {str(door.acme.organisation_id), str(door.globex.organisation_id)}
 
 
 def test_a_place_has_nothing_to_download(door: Door) -> None:

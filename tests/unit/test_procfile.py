@@ -17,7 +17,8 @@ def test_it_names_every_process_of_the_design() -> None:
 
 
 def test_every_queue_is_consumed_by_some_process() -> None:
-    consumed = {queue for command in commands().values() for queue in re.findall(r"--queues (\S+)", command)}
+    named = [queues for command in commands().values() for queues in re.findall(r"--queues (\S+)", command)]
+    consumed = {queue for queues in named for queue in queues.split(",")}
     assert consumed == {queue.value for queue in QueueName}
 
 

@@ -75,7 +75,8 @@ def test_workers_do_not_load_the_tools_of_celerys_command_line() -> None:
 
 
 def test_every_task_has_a_queue_and_every_queue_a_consumer() -> None:
-    consumed = set(re.findall(r"(?:-Q|--queues)[ =](\S+)", (CHECKOUT / "Procfile").read_text()))
+    named = re.findall(r"(?:-Q|--queues)[ =](\S+)", (CHECKOUT / "Procfile").read_text())
+    consumed = {queue for queues in named for queue in queues.split(",")}
     assert set(QUEUE_OF) == set(TaskName)
     assert consumed == set(QueueName)
 

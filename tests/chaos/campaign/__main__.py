@@ -9,12 +9,13 @@ from app.local.procfile import CHECKOUT
 from tests.chaos.campaign import page
 from tests.chaos.campaign.judgement import problems_of
 from tests.chaos.campaign.phases import PHASES
+from tests.chaos.campaign.push_phases import PUSHES
 from tests.chaos.campaign.report import phase_lines, summary_lines
 from tests.chaos.campaign.result import PhaseResult
 from tests.chaos.campaign.run import run_phase
 from tests.chaos.campaign.upload_phases import UPLOADS
 
-_ALL = (*PHASES, *UPLOADS)
+_ALL = (*PHASES, *UPLOADS, *PUSHES)
 _HOME = CHECKOUT / ".haulage" / "chaos"
 
 

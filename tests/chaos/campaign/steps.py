@@ -7,12 +7,13 @@ from pathlib import Path
 from tests.chaos.campaign.arena import AT_LEAST_RUNNING, Arena
 from tests.chaos.campaign.striking import Plan
 from tests.fakes import sabotage
-from tests.fakes.sabotage import DELIVERY_STEPS, LEG_STEPS, SWEEPER_STEPS, UPLOAD_STEPS
+from tests.fakes.sabotage import DELIVERY_STEPS, LEG_STEPS, PUSH_STEPS, SWEEPER_STEPS, UPLOAD_STEPS
 
 _ROLES = {sabotage.WORKER: (*LEG_STEPS, *DELIVERY_STEPS), sabotage.SWEEPER: SWEEPER_STEPS}
 STEP_NAMES = {f"{role} killed at {step}": (role, step) for role, steps in _ROLES.items() for step in steps}
 UPLOAD_STEP_NAMES = {f"{sabotage.WORKER} killed at {step}": (sabotage.WORKER, step) for step in UPLOAD_STEPS}
-_BY_NAME = {**STEP_NAMES, **UPLOAD_STEP_NAMES}
+PUSH_STEP_NAMES = {f"{sabotage.WORKER} killed at {step}": (sabotage.WORKER, step) for step in PUSH_STEPS}
+_BY_NAME = {**STEP_NAMES, **UPLOAD_STEP_NAMES, **PUSH_STEP_NAMES}
 _MANY_PASSES = ("fetch", "take_in", "put", "advance", "reserve", "tell", "write", "hear", "look")
 """Steps that a leg comes by often: the strike need not be at its first pass."""
 
