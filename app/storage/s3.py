@@ -41,6 +41,7 @@ from app.errors import (
 from app.lean_imports import without
 from app.storage.keys import checked_key, checked_prefix
 from app.storage.objects import ObjectStore, folder_prefix
+from app.storage.s3_answers import Answer, answer_of, code_of
 from app.storage.s3_client import S3Place, make_client
 
 __all__ = ["S3Place", "S3Store", "s3_place"]
@@ -52,24 +53,6 @@ _REOPENINGS = 2
 _OPTIONS = {"endpoint_url", "region", "access_key_id", "secret_access_key", "session_token"}
 _SECRET_OPTIONS = {"access_key_id", "secret_access_key", "session_token"}
 _UPLOAD = "?uploadId="  # no key has a question mark in it that we write
-_MISSING = {"NoSuchKey", "NoSuchUpload", "404", "NotFound"}
-_FULL = {"QuotaExceeded", "XMinioStorageFull", "EntityTooLarge", "InsufficientCapacity", "507"}
-_REFUSED = {"AccessDenied", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"}
-_PASSING = {
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "TooManyRequests",
-    "IDPCommunicationError",
-    "InternalError",
-    "ServiceUnavailable",
-    "RequestTimeout",
-    "RequestTimeTooSkewed",
-    "OperationAborted",
-}
-_FIRST_SERVER_FAULT = 500
-_TOO_MANY = 429
 _DELETE_BATCH = 1000  # the most that one DeleteObjects takes
 
 
@@ -155,7 +138,7 @@ class S3Store(ObjectStore):
             try:
                 return self._s3().get_object(Bucket=self.place.bucket, Key=self._name(key), Range=byte_range)["Body"]
             except ClientError as error:
-                if _code(error) != "InvalidRange":
+                if code_of(error) != "InvalidRange":
                     raise
                 return io.BytesIO()
 
@@ -248,17 +231,16 @@ class S3Store(ObjectStore):
         return StorageError(f"{what}: {error}")
 
     def _translate_answer(self, error: ClientError, what: str) -> HaulageError:
-        code = _code(error)
-        if code == "NoSuchBucket":
+        code, answer = code_of(error), answer_of(error)
+        if answer is Answer.NO_BUCKET:
             return StorageError(f"bucket {self.place.bucket!r} does not exist; create it, or check STORAGE_URL")
-        if code in _MISSING:
+        if answer is Answer.MISSING:
             return ObjectMissingError(f"{what} is missing")
-        if code in _REFUSED:
+        if answer is Answer.REFUSED:
             return StorageError(f"{what} is refused ({code}): check the credentials and what they may do in the bucket")
-        if code in _FULL:
+        if answer is Answer.FULL:
             return StorageFullError(f"store {self.url} is full ({code}): cannot write {what}")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _PASSING or status == _TOO_MANY or status >= _FIRST_SERVER_FAULT:
+        if answer is Answer.PASSING:
             return StorageUnavailableError(f"{what}: {code}")
         return StorageError(f"{what}: {code} {error.response.get('Error', {}).get('Message', '')}")
 
@@ -321,11 +303,6 @@ def _take(chunks: Iterator[bytes], size: int) -> bytes:
         if taken_bytes > size:
             break
     return b"".join(taken)
-
-
-def _code(error: ClientError) -> str:
-    code: str = error.response.get("Error", {}).get("Code", "")
-    return code
 
 
 def _kind(error: Exception) -> str:

@@ -30,6 +30,8 @@ _CALLS = {
     "UploadPart",
     "CompleteMultipartUpload",
     "AbortMultipartUpload",
+    # those of destinations
+    "ListParts",
     # botocore's, where a bucket lies in another region or is one of S3 Express
     "HeadBucket",
     "CreateSession",
@@ -53,17 +55,19 @@ class S3Place:
     session_token: str | None = field(default=None, repr=False)
 
 
-def make_client(place: S3Place) -> Any:
-    """A client whose every call ends: at most 3 tries of 5 s to connect and 30 s without a byte."""
-    session = botocore.session.Session()  # one of its own: making a client is not thread-safe
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=30,
+    retries={"total_max_attempts": 3, "mode": "standard"},
+    max_pool_connections=64,
+    tcp_keepalive=True,
+)
+
+
+def make_client(place: S3Place, config: Config = _CONFIG, session: botocore.session.Session | None = None) -> Any:
+    """A client whose every call ends: of itself at most 3 tries of 5 s to connect and 30 s without a byte."""
+    session = session or botocore.session.Session()  # one of its own: making a client is not thread-safe
     session.get_component("data_loader").file_loader = _Files()
-    config = Config(
-        connect_timeout=5,
-        read_timeout=30,
-        retries={"total_max_attempts": 3, "mode": "standard"},
-        max_pool_connections=64,
-        tcp_keepalive=True,
-    )
     return session.create_client(
         "s3",
         region_name=place.region,
