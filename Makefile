@@ -56,5 +56,5 @@ upgrade: ## Lock the newest versions that pyproject.toml allows
 	@$(MAKE) lock UPGRADE=--upgrade
 
 clean: ## Delete the environment and caches; the data in .haulage/ stays
-	rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf .venv .venv.lock .azurite .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find app workers tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -24,6 +24,13 @@ def product_version() -> str:
         return "0"
 
 
+def make_store(settings: Settings) -> ObjectStore:
+    """The store that STORAGE_URL means. Raises ConfigError."""
+    is_keyed = settings.storage_url.startswith("azure:") and settings.azure_connection_string
+    options = {"connection_string": settings.azure_connection_string} if is_keyed else {}
+    return ObjectStore.from_url(settings.storage_url, options)
+
+
 def build_context(settings: Settings | None = None, *, pool_size: int = 4, enqueuer: Enqueuer | None = None) -> Context:
     """Wire the product. Raises ConfigError that names what is missing. Nothing is connected yet but the pool's threads.
 
@@ -37,7 +44,7 @@ def build_context(settings: Settings | None = None, *, pool_size: int = 4, enque
     return Context(
         settings=settings,
         db=db,
-        store=ObjectStore.from_url(settings.storage_url),
+        store=make_store(settings),
         http=HttpClient(
             addresses,
             user_agent=f"haulage/{product_version()}",

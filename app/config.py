@@ -42,7 +42,9 @@ class Settings:
     )
     broker_url: str = _setting("BROKER_URL", "Redis or Valkey URL of the Celery broker", default="", secret=True)
     storage_url: str = _setting(
-        "STORAGE_URL", "Where segments and results live: file:///dir or s3://bucket/prefix", default=""
+        "STORAGE_URL",
+        "Where uploads, segments and results live: file:///dir, or s3://, gs:// or azure:// with bucket/prefix?options",
+        default="",
     )
     encryption_keys: tuple[str, ...] = _setting(
         "HAULAGE_ENCRYPTION_KEYS",
@@ -156,6 +158,12 @@ class Settings:
         "Whether listings of failed rows hide the values of their records; those of secrets are hidden always",
         default="no",
         choices=("no", "yes"),
+    )
+    azure_connection_string: str = _setting(
+        "AZURE_STORAGE_CONNECTION_STRING",
+        "Account and key of azure://; without it ?account_url= names the account, and the machine's identity is used",
+        default="",
+        secret=True,
     )
     proxy_url: str = _setting("HAULAGE_PROXY_URL", "Egress proxy for all outgoing calls", default="", secret=True)
     log_format: str = _setting(

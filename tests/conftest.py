@@ -18,4 +18,6 @@ pytest_plugins = [
     "tests.fixtures.uploads",
     "tests.fixtures.examples",
     *(f"tests.fixtures.destinations.{name}" for name in PLACES),
+    "tests.fixtures.gcs",
+    "tests.fixtures.azurite",
 ]

@@ -22,10 +22,10 @@ class ObjectStore(ABC):
 
     @staticmethod
     def from_url(storage_url: str, options: Mapping[str, str] | None = None) -> ObjectStore:
-        """`file:///folder` or `s3://bucket/prefix?endpoint_url=http://host:port&region=name`.
+        """`file:///folder`, or `s3://`, `gs://` or `azure://` with `bucket/prefix?option=value`.
 
-        `options` overrides the query of an s3 URL and may carry what a URL must not: access_key_id,
-        secret_access_key, session_token. Raises ConfigError.
+        `options` overrides the query and may carry what a URL must not: access_key_id, secret_access_key,
+        session_token (s3); service_account (gs); connection_string, account_key, sas_token (azure). Raises ConfigError.
         """
         scheme = urlsplit(storage_url).scheme
         if scheme == "file":
@@ -36,8 +36,16 @@ class ObjectStore(ABC):
             from app.storage.s3 import S3Store, s3_place
 
             return S3Store(s3_place(storage_url, options or {}))
+        if scheme == "gs":
+            from app.storage.gcs import GcsStore, gcs_place
+
+            return GcsStore(gcs_place(storage_url, options or {}))
+        if scheme == "azure":
+            from app.storage.azure import AzureStore, azure_place
+
+            return AzureStore(azure_place(storage_url, options or {}))
         raise ConfigError(
-            f"STORAGE_URL scheme {scheme!r} is not one of file, s3 (file:///folder or s3://bucket/prefix)"
+            f"STORAGE_URL scheme {scheme!r} is not one of file, s3, gs, azure (file:///folder or s3://bucket/prefix)"
         )
 
     @abstractmethod

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, BinaryIO
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -42,6 +41,7 @@ from app.lean_imports import without
 from app.storage.keys import checked_key, checked_prefix
 from app.storage.objects import ObjectStore, folder_prefix
 from app.storage.s3_answers import Answer, answer_of, code_of
+from app.storage.places import check_endpoint, read_place
 from app.storage.s3_client import S3Place, make_client
 
 __all__ = ["S3Place", "S3Store", "s3_place"]
@@ -50,26 +50,41 @@ _SINGLE_PUT_BYTES = 8 * 1024 * 1024
 _PART_BYTES = 16 * 1024 * 1024  # 10,000 parts of it are 160 GB
 _BUFFER_BYTES = 256 * 1024
 _REOPENINGS = 2
-_OPTIONS = {"endpoint_url", "region", "access_key_id", "secret_access_key", "session_token"}
-_SECRET_OPTIONS = {"access_key_id", "secret_access_key", "session_token"}
+_OPTIONS = ("endpoint_url", "region", "sse", "sse_kms_key_id", "sse_bucket_key")
+_SECRET_OPTIONS = ("access_key_id", "secret_access_key", "session_token")
+_KMS = "aws:kms"
+_SSE = ("AES256", _KMS)
 _UPLOAD = "?uploadId="  # no key has a question mark in it that we write
 _DELETE_BATCH = 1000  # the most that one DeleteObjects takes
 
 
 def s3_place(storage_url: str, options: Mapping[str, str]) -> S3Place:
-    """Read `s3://bucket/prefix?endpoint_url=…&region=…`; ConfigError names what is wrong. Secrets stay out of URLs."""
-    parts = urlsplit(storage_url)
-    if parts.username or parts.password or not parts.hostname:
-        raise ConfigError("STORAGE_URL must be s3://bucket/prefix, without credentials in it")
-    query = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-    unknown = (query.keys() - (_OPTIONS - _SECRET_OPTIONS)) | (options.keys() - _OPTIONS)
-    if unknown:
-        raise ConfigError(f"STORAGE_URL option {min(unknown)!r} is not one of endpoint_url, region")
-    try:
-        prefix = checked_prefix(unquote(parts.path).strip("/"))
-    except StorageError as error:
-        raise ConfigError(f"STORAGE_URL: {error}") from error
-    return S3Place(bucket=parts.netloc, prefix=prefix and prefix + "/", **{**query, **options})
+    """Read `s3://bucket/prefix?endpoint_url=…&region=…&sse=…`; ConfigError names what is wrong."""
+    place = read_place(storage_url, options, names=_OPTIONS, secrets=_SECRET_OPTIONS)
+    check_endpoint("endpoint_url", place.options.get("endpoint_url"))
+    _check_encryption(place.options)
+    return S3Place(place.bucket, place.prefix, **place.options)
+
+
+def _check_encryption(options: Mapping[str, str]) -> None:
+    sse = options.get("sse")
+    if sse not in {None, *_SSE}:
+        raise ConfigError(f"STORAGE_URL option 'sse' {sse!r} is not one of {', '.join(_SSE)}")
+    for name in ("sse_kms_key_id", "sse_bucket_key"):
+        if name in options and sse != _KMS:
+            raise ConfigError(f"STORAGE_URL option {name!r} goes with sse={_KMS} only")
+    if options.get("sse_bucket_key", "true") not in {"true", "false"}:
+        raise ConfigError(
+            f"STORAGE_URL option 'sse_bucket_key' {options['sse_bucket_key']!r} is not one of true, false"
+        )
+
+
+def _encryption(place: S3Place) -> dict[str, Any]:
+    """What a call says that makes an object."""
+    said: dict[str, Any] = {"ServerSideEncryption": place.sse, "SSEKMSKeyId": place.sse_kms_key_id}
+    if place.sse_bucket_key is not None:
+        said["BucketKeyEnabled"] = place.sse_bucket_key == "true"
+    return {name: value for name, value in said.items() if value is not None}
 
 
 class S3Store(ObjectStore):
@@ -78,6 +93,7 @@ class S3Store(ObjectStore):
     def __init__(self, place: S3Place) -> None:
         self.place = place
         self.url = f"s3://{place.bucket}/{place.prefix}"
+        self._encryption = _encryption(place)
         self._client: Any = None
         self._client_pid = 0
         self._lock = threading.Lock()
@@ -88,7 +104,7 @@ class S3Store(ObjectStore):
         head = _take(rest, _SINGLE_PUT_BYTES)
         if len(head) <= _SINGLE_PUT_BYTES:
             with self._translated(key):
-                self._s3().put_object(Bucket=self.place.bucket, Key=name, Body=head)
+                self._s3().put_object(Bucket=self.place.bucket, Key=name, Body=head, **self._encryption)
             return
         self._put_parts(key, name, head, rest)
 
@@ -112,7 +128,13 @@ class S3Store(ObjectStore):
     def _begin_parts(self, key: str, name: str) -> Any:
         with self._translated(key):
             try:
-                return _smart_open().MultipartWriter(self.place.bucket, name, _PART_BYTES, self._s3())
+                return _smart_open().MultipartWriter(
+                    self.place.bucket,
+                    name,
+                    _PART_BYTES,
+                    self._s3(),
+                    {"S3.Client.create_multipart_upload": self._encryption},
+                )
             except ValueError as error:  # smart-open's wrapping of whatever S3 answered
                 raise (error.__cause__ or error) from None
 

@@ -50,6 +50,11 @@ class S3Place:
     prefix: str = ""
     endpoint_url: str | None = None
     region: str | None = None
+    sse: str | None = None
+    """Server-side encryption: AES256 or aws:kms; None: as the bucket does it."""
+    sse_kms_key_id: str | None = None
+    sse_bucket_key: str | None = None
+    """true or false; None: as the bucket says."""
     access_key_id: str | None = field(default=None, repr=False)
     secret_access_key: str | None = field(default=None, repr=False)
     session_token: str | None = field(default=None, repr=False)

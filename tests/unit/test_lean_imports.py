@@ -36,8 +36,11 @@ _NOT_IN_A_WORKER = {
     "prometheus_client",
     "boto3",
     "smart_open",
+    "requests",
+    "google",
+    "azure",
 }
-_NOT_IN_WEB = {"rich", "pygments", "boto3", "smart_open", "workers", "celery"}
+_NOT_IN_WEB = {"rich", "pygments", "boto3", "smart_open", "requests", "google", "azure", "workers", "celery"}
 
 
 def _loaded_by(modules: tuple[str, ...]) -> set[str]:
@@ -95,6 +98,15 @@ def test_a_store_in_a_bucket_loads_no_second_way_to_call_s3() -> None:
     loaded = _loaded_by((*_WORKER, "app.storage.s3"))
     assert "botocore.client" in loaded
     assert loaded & {"boto3", "s3transfer", "smart_open", "requests"} == set()
+
+
+@pytest.mark.parametrize(
+    ("store", "theirs"), [("s3", "botocore"), ("gcs", "google.cloud.storage"), ("azure", "azure.storage.blob")]
+)
+def test_a_store_loads_the_library_of_its_own_cloud_alone(store: str, theirs: str) -> None:
+    loaded = _loaded_by((*_WORKER, f"app.storage.{store}"))
+    assert {name for name in ("botocore", "google.cloud.storage", "azure.storage.blob") if name in loaded} == {theirs}
+    assert loaded & {"azure.identity", "msal", "grpc", "aiohttp"} == set()
 
 
 def test_web_loads_none_of_what_it_never_uses() -> None:

@@ -1,10 +1,16 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.bootstrap import make_store
+from app.config import Settings
 from app.domain.segments import job_prefix, segment_key
 from app.errors import ConfigError, StorageError
+from app.storage.azure import AzureStore
 from app.storage.files import FileStore
+from app.storage.gcs import GcsStore
 from app.storage.keys import checked_key, checked_prefix
 from app.storage.objects import ObjectStore, folder_prefix
 from app.storage.s3 import S3Store, s3_place
@@ -83,7 +89,7 @@ def test_only_a_folder_may_be_deleted_as_a_whole(prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "/tmp/x", "gs://bucket", "http://host/x", "file://host/x", "file:x", "file:///a%00b", "file:///x?y=1"]
+    "url", ["", "/tmp/x", "gcs://bucket", "http://host/x", "file://host/x", "file:x", "file:///a%00b", "file:///x?y=1"]
 )
 def test_url_of_no_store_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="STORAGE_URL"):
@@ -99,6 +105,18 @@ def test_url_of_no_store_is_refused(url: str) -> None:
         "s3://bucket/../a",
         "s3://bucket/a?acl=public",
         "s3://bucket/?access_key_id=a",
+        "s3://bucket/?region",
+        "s3://bucket/?endpoint_url=ftp://host",
+        "gs://",
+        "gs://key:secret@bucket/a",
+        "gs://bucket/?service_account={}",
+        "gs://bucket/?endpoint_url=http://key:secret@host",
+        "azure://container",
+        "azure://container?account_url=account",
+        "azure://container?account_url=http://account",
+        "azure://container?account_url=https://account?sig=secret",
+        "azure://container?account_url=https://account&sas_token=secret",
+        "azure://container?account_url=https://account&account_key=secret",
     ],
 )
 def test_url_of_no_bucket_is_refused_without_its_secrets(url: str) -> None:
@@ -125,3 +143,32 @@ def test_store_kinds_by_scheme() -> None:
     assert isinstance(store, S3Store)
     assert store.url == "s3://bucket/a/"
     assert "hidden" not in repr(store.place)
+    store = ObjectStore.from_url("gs://bucket/a", {"service_account": "hidden"})
+    assert isinstance(store, GcsStore)
+    assert store.url == "gs://bucket/a/"
+    assert "hidden" not in repr(store.place)
+    for name in ("account_key", "sas_token"):
+        store = ObjectStore.from_url("azure://container/a?account_url=https://account", {name: "hidden"})
+        assert isinstance(store, AzureStore)
+        assert store.url == "azure://container/a/"
+        assert "hidden" not in repr(store.place)
+
+
+def test_an_azure_account_is_named_once() -> None:
+    connection = {"connection_string": "AccountName=a;AccountKey=hidden"}
+    assert isinstance(ObjectStore.from_url("azure://container", connection), AzureStore)
+    for url, options in (
+        ("azure://container?account_url=https://account", connection),
+        ("azure://container?account_url=https://account", {"account_key": "hidden", "sas_token": "hidden"}),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            ObjectStore.from_url(url, options)
+        assert "hidden" not in str(caught.value)
+
+
+def test_the_settings_give_azure_its_account_and_no_other_store() -> None:
+    settings = Settings(storage_url="azure://container/a", azure_connection_string="AccountName=a;AccountKey=hidden")
+    store = make_store(settings)
+    assert isinstance(store, AzureStore)
+    assert store.place.connection_string == settings.azure_connection_string
+    assert isinstance(make_store(replace(settings, storage_url="s3://bucket")), S3Store)
