@@ -36,11 +36,11 @@ from app.services.results import Result, csv_columns
 from app.storage.destinations.model import Destination, ReplacedMeanwhileError, Writing
 from app.storage.formats import Format, Rendered, render
 
-LEASE_S = 60.0
-PUBLISH_LEASE_S = 900.0
-"""Putting the parts of a very large object together takes minutes at some stores, without a sign of life. A worker
-that dies is noticed all the same (app.db.workers)."""
+LEASE_S = 900.0
+"""Sending one part over a slow line, and putting the parts of a very large object together, take minutes without a sign
+of life. A worker that dies is noticed all the same (app.db.workers)."""
 
+_LONGEST_ERROR = 500
 _RENEW_EVERY_S = 5.0
 _TURN_S = 0.5
 _LONGEST_TURN_S = 300.0
@@ -105,6 +105,7 @@ class _Attempt:
             self._failed(f"Haulage itself failed ({type(error).__name__}); see the worker's log.")
 
     def _failed(self, cause: str) -> None:
+        cause = cause[:_LONGEST_ERROR]
         _log.warning("push.failed", path=self._claimed.path, reason=cause)
         if self._claimed.is_late and self._claimed.state is PushState.PENDING:
             self._end(PushState.FAILED, cause)
@@ -195,13 +196,13 @@ class _Attempt:
         """Now and then between two chunks. Raises LostClaimError, StopRequestedError."""
         now = time.monotonic()
         if now - self._renewed_at >= _RENEW_EVERY_S:
-            self._renew(LEASE_S)
+            self._renew()
         if self._is_stopping():
             raise StopRequestedError("The worker was asked to stop.")
 
-    def _renew(self, lease_s: float) -> None:
+    def _renew(self) -> None:
         sent_bytes = self._sent_bytes
-        self._persist(lambda conn: pushes.renew(conn, self._claimed, lease_s=lease_s, sent_bytes=sent_bytes))
+        self._persist(lambda conn: pushes.renew(conn, self._claimed, lease_s=LEASE_S, sent_bytes=sent_bytes))
         self._renewed_at = time.monotonic()
 
     def _publish(self, writing: Writing, job: Job) -> bool:
@@ -214,7 +215,7 @@ class _Attempt:
         while True:
             with pushes.publishing(self._ctx.db, self._claimed) as lock:
                 if lock is not None:
-                    self._renew(PUBLISH_LEASE_S)
+                    self._renew()
                     with self._ctx.db.guard():
                         if not pushes.is_newest(lock, self._claimed, job.number):
                             return False

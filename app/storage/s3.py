@@ -40,8 +40,8 @@ from app.errors import (
 from app.lean_imports import without
 from app.storage.keys import checked_key, checked_prefix
 from app.storage.objects import ObjectStore, folder_prefix
-from app.storage.s3_answers import Answer, answer_of, code_of
 from app.storage.places import check_endpoint, read_place
+from app.storage.s3_answers import Answer, answer_of, code_of
 from app.storage.s3_client import S3Place, make_client
 
 __all__ = ["S3Place", "S3Store", "s3_place"]
