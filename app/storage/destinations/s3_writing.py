@@ -26,6 +26,10 @@ class Seen:
     is_known: bool = True
     """False: the key may not read there, so that nothing can be compared."""
 
+    def may_be(self, other: Seen) -> bool:
+        """Whether both are the same, as far as is known."""
+        return self == other or not (self.is_known and other.is_known)
+
     @property
     def condition(self) -> Mapping[str, str]:
         if not self.is_known:
@@ -90,7 +94,7 @@ class S3Writing(Writing):
         if self._upload_id and self._part:
             self._add_part()
         etags = self._parts.finish() if self._upload_id else []
-        if self.state() != state:
+        if not self.state().may_be(state):
             raise self._replaced()
         try:
             self._finish(etags, state.condition)
