@@ -123,6 +123,10 @@ class FileWriting(Writing):
         with suppress(HaulageError):
             self._remove(self._part)
 
+    def __del__(self) -> None:
+        with suppress(Exception):  # it may not have come as far as to have a file
+            self._file.close()
+
     def check_content(self, expected: bytes) -> None:
         """Raises StorageError unless the published file holds exactly these bytes."""
         with self._tree.folder(self._folders, self._shown) as folder, self._tree.translated(self._shown):
