@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.fixtures.outbox",
     "tests.fixtures.receiver",
     "tests.fixtures.proxy",
+    "tests.fixtures.openssh",
     "tests.fixtures.vendor",
     "tests.fixtures.factories",
     "tests.fixtures.stack",
