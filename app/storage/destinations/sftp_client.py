@@ -94,7 +94,7 @@ class Session:
                 channel.settimeout(server.answer_s)
                 channel.invoke_subsystem("sftp")
                 return Client(channel)
-            except (paramiko.SSHException, EOFError) as error:
+            except (paramiko.SSHException, paramiko.SFTPError, EOFError) as error:
                 if not self._transport.is_active() or "imeout" in str(error):
                     raise
                 raise StorageError(f"{server.shown} gives the user {server.username!r} no sftp") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import io
 import re
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import paramiko
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
 from app.errors import InvalidInputError
 
@@ -78,16 +79,13 @@ def _read_line(line: str) -> tuple[str, str]:
 
 def _key_bytes(kind: str, text: str) -> bytes:
     try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    named = key[4 : 4 + int.from_bytes(key[:4], "big")]
-    if named != kind.encode():
+        load_ssh_public_key(f"{kind} {text}".encode())
+        return base64.b64decode(text, validate=True)
+    except (ValueError, UnsupportedAlgorithm):
         raise InvalidInputError(
             f"host_key: what follows {kind} is no such key, or not all of it. Accepted: {_ACCEPTED}.",
             field="/configuration/host_key",
-        )
-    return key
+        ) from None
 
 
 def read_private_key(text: str, passphrase: str) -> Any:

@@ -162,17 +162,18 @@ def _exchange_keys(transport: Any, server: Server) -> None:
 
 
 def _log_in(transport: Any, server: Server) -> None:
+    ways = {
+        "private_key": server.key and (lambda: transport.auth_publickey(server.username, server.key)),
+        "password": server.password and (lambda: transport.auth_password(server.username, server.password)),
+    }
     refused: list[str] = []
-    if server.key is not None:
-        more = _tried(transport, refused, "private_key", lambda: transport.auth_publickey(server.username, server.key))
-        if more == []:
-            return
-    if server.password:
-        more = _tried(transport, refused, "password", lambda: transport.auth_password(server.username, server.password))
-        if more == []:
-            return
-        if more:
-            refused.append(f"it asks for {', '.join(more)} as well")
+    for name, attempt in ways.items():
+        if attempt:
+            more = _tried(transport, refused, name, attempt)
+            if more == []:
+                return
+            if more:
+                refused.append(f"it takes the {name} and asks for {', '.join(more)} as well")
     raise StorageError(
         f"{server.shown} does not let the user {server.username!r} in: {'; '.join(refused)}. "
         "Check username, password and private_key, and that the server knows the key's public half."
@@ -187,7 +188,9 @@ def _tried(transport: Any, refused: list[str], name: str, attempt: Any) -> list[
         refused.append(f"it takes no {name}, only {', '.join(error.allowed_types)}")
     except paramiko.AuthenticationException as error:
         if not transport.is_active() or "timeout" in str(error):
-            raise StorageUnavailableError("it did not answer while logging in") from error
+            raise StorageUnavailableError(
+                "the server broke off or did not answer while logging in; if that stays, check username and credentials"
+            ) from error
         refused.append(f"it refuses the {name}")
     return None
 
