@@ -1,0 +1,100 @@
+"""Sessions of the requests library, for vendors' SDKs that bring it: they dial only addresses that were checked."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from app.addresses import AddressPolicy
+from app.storage.checked_sockets import create_checked_connection
+
+CONNECT_TIMEOUT_S = 10.0
+SILENCE_TIMEOUT_S = 100.0
+"""Without a byte of the answer for so long, or for handing one write of the request to the socket. Finishing a large
+upload is one call that the other side may think about."""
+
+
+def make_session(policy: AddressPolicy, *, redirects: int = 0, base_url: str = "") -> requests.Session:
+    """A session that trusts nothing from the environment (proxies, .netrc, certificate variables).
+
+    It raises AddressRefusedError, and what requests raises. More than `redirects` redirects are an error; to another
+    host requests takes no credentials along. With `base_url` every call goes there instead of to the host of its URL.
+    """
+    if base_url:
+        policy.check_url(base_url)
+    session = requests.Session()
+    session.trust_env = False
+    session.max_redirects = redirects
+    adapter = _CheckedAdapter(policy, base_url.rstrip("/"))
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+class _CheckedAdapter(HTTPAdapter):
+    """`send` bounds the time of every call, also where an SDK names none."""
+
+    def __init__(self, policy: AddressPolicy, base_url: str) -> None:
+        self._policy = policy
+        self._base_url = base_url
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = _pools(self._policy)
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,  # noqa: ARG002 - ours holds
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        if self._base_url:
+            request.url = self._base_url + request.path_url
+        return super().send(request, stream, (CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S), verify, cert, proxies)
+
+
+def _pools(policy: AddressPolicy) -> dict[str, type[HTTPConnectionPool]]:
+    """urllib3's pools by scheme, with connections that ask `policy` before they dial."""
+
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _dial(policy, self, "http")
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _dial(policy, self, "https")
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def _dial(policy: AddressPolicy, connection: HTTPConnection, scheme: str) -> socket.socket:
+    """As urllib3 does it itself, errors included."""
+    host = connection.host
+    try:
+        dialled = create_checked_connection(policy, host, connection.port or 0, scheme, CONNECT_TIMEOUT_S)
+    except socket.gaierror as error:
+        raise NameResolutionError(host, connection, error) from error
+    except TimeoutError as error:
+        raise ConnectTimeoutError(connection, f"{host} did not answer") from error
+    except OSError as error:
+        raise NewConnectionError(connection, f"{host} cannot be reached: {error}") from error
+    # A whole part is one write: the time to connect would be too short for it on a slow line.
+    dialled.settimeout(SILENCE_TIMEOUT_S)
+    return dialled
