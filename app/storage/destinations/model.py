@@ -74,6 +74,11 @@ class Writing(ABC):
     def write(self, chunk: bytes) -> None:
         """Take the next bytes, of any length; parts may be sent beside the caller, who learns of a failure later."""
 
+    def finish(self) -> None:  # noqa: B027 - most have nothing left
+        """No more bytes come: send those that are still here, so that `publish` is short. Where nobody calls this,
+        `publish` does it. Raises as `write` does.
+        """
+
     @abstractmethod
     def state(self) -> Any:
         """What is at the path now (None: nothing), as far as the other side can compare it when it publishes."""
