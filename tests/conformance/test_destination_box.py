@@ -81,6 +81,25 @@ def test_a_part_that_did_not_arrive_is_sent_twice_at_most(box_place: BoxPlace) -
     assert box_place.read(NAME) == LARGE
 
 
+def test_parts_that_could_not_be_sent_are_sent_by_a_later_publishing(box_place: BoxPlace) -> None:
+    writing = begin(box_place.settings)
+    writing.write(LARGE)
+    box_place.server.plan("/upload_sessions/F", Answer(500), Answer(500))
+    with pytest.raises(StorageUnavailableError):
+        writing.finish()
+    writing.publish(writing.state())
+    assert box_place.read(NAME) == LARGE
+    assert box_place.unfinished() == []
+
+
+def test_a_name_that_box_is_busy_with_is_a_passing_fault(box_place: BoxPlace) -> None:
+    busy = Answer.of({"type": "error", "status": 409, "code": "operation_blocked_temporary"}, 409)
+    for call in ("/folders", "/files/content"):
+        box_place.server.plan(call, busy)
+        with pytest.raises(StorageUnavailableError, match="just now"):
+            push(box_place.settings, b"x")
+
+
 def test_a_commit_that_box_still_works_on_is_asked_for_again(box_place: BoxPlace) -> None:
     box_place.server.unready_commits = 3
     push(box_place.settings, LARGE)

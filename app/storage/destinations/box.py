@@ -149,7 +149,7 @@ class BoxWriting(Writing):
     def _send(self, state: Conflict | None) -> BoxSession:
         """A session that has all parts: the last one if it is for the same file, or else a new one."""
         file_id = None if state is None else state.id
-        if self._session is not None and not self._session.is_for(file_id):
+        if self._session is not None and not self._session.is_ready_for(file_id):
             self._drop()
         if self._session is None:
             self._session = BoxSession(self._client, self._target, file_id, self._size)

@@ -71,9 +71,10 @@ class BoxClient:
             with translated(place):
                 return self._folders.create_folder(name, CreateFolderParent(parent_id)).id
         except NameTakenError as error:
-            if error.by is None or error.by.kind != "folder":
-                raise StorageError(f"{place}: {name!r} is a file, and would have to be a folder") from None
-            return error.by.id
+            taker = _named(error, place)
+        if taker.kind != "folder":
+            raise StorageError(f"{place}: {name!r} is a file, and would have to be a folder")
+        return taker.id
 
     def find(self, target: Target) -> Conflict | None:
         """What has the name. Asked by the check before uploads, which needs no listing of large folders."""
@@ -82,9 +83,7 @@ class BoxClient:
                 parent = PreflightFileUploadCheckParent(id=target.folder_id)
                 self._uploads.preflight_file_upload_check(name=target.name, size=0, parent=parent)
         except NameTakenError as error:
-            if error.by is None:
-                raise StorageUnavailableError(f"{target.place}: Box does not tell what has the name") from None
-            return error.by
+            return _named(error, target.place)
         return None
 
     def upload(self, target: Target, old: Conflict | None, content: Any, sha1: str) -> None:
@@ -194,6 +193,13 @@ def _renew(options: FetchOptions) -> bool:
         return False
     options.auth.refresh_token(network_session=options.network_session)
     return True
+
+
+def _named(error: NameTakenError, place: str) -> Conflict:
+    """What has the name. Box names nothing where another call for it is under way."""
+    if error.by is None:
+        raise StorageUnavailableError(f"{place}: something else is done to it at Box just now") from None
+    return error.by
 
 
 def _trusted(url: str, place: str) -> str:

@@ -12,6 +12,7 @@ from box_sdk_gen.schemas.upload_part import UploadPart
 from app.errors import StorageError, StorageUnavailableError
 from app.storage.destinations.box_client import BoxClient, Target
 from app.storage.destinations.box_errors import GoneError
+from app.storage.destinations.model import ReplacedMeanwhileError
 
 _MOST_PART_BYTES = 256 * 1024 * 1024
 """A part is in memory. Box names 8 MiB for small files and more for large ones, to stay within 10,000 parts."""
@@ -38,10 +39,11 @@ class BoxSession:
         self._part_size = begun.part_size or 0
         if not 0 < self._part_size <= _MOST_PART_BYTES:
             raise StorageError(f"{self._place}: Box asks for parts of {self._part_size} bytes, which is not sensible")
+        self._part_count = -(-size // self._part_size)
 
-    def is_for(self, file_id: str | None) -> bool:
-        """Whether it makes a version of this file (None: a new file)."""
-        return self._file_id == file_id
+    def is_ready_for(self, file_id: str | None) -> bool:
+        """Whether it has all parts and makes a version of this file (None: a new file)."""
+        return self._file_id == file_id and len(self._parts) == self._part_count
 
     def send(self, file: IO[bytes]) -> None:
         """Send all of a file that can be sought in."""
@@ -66,8 +68,8 @@ class BoxSession:
         content_range = f"bytes {first}-{first + len(part) - 1}/{self._size}"
         try:
             return self._client.upload_part(self._part_url, io.BytesIO(part), digest, content_range, self._place)
-        except GoneError:  # the session
-            raise StorageUnavailableError(f"{self._place}: the upload session is not there any more") from None
+        except (GoneError, ReplacedMeanwhileError):  # of the session, not of the file
+            raise StorageUnavailableError(f"{self._place}: the upload session does not take a part") from None
 
     def commit(self, sha1: bytes, etag: str | None) -> None:
         """Publish: as a new file, or as a new version if the last one has this etag."""
