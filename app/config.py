@@ -134,6 +134,33 @@ class Settings:
         "Waits before each delivery attempt (Standard Webhooks), comma separated",
         default=(0, 5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400),
     )
+    callback_host_calls: int = _setting(
+        "HAULAGE_CALLBACK_HOST_CALLS",
+        "Callbacks of an organisation under way at once at one host that answers; at any other it is one",
+        default=8,
+        low=1,
+    )
+    callback_break_after: int = _setting(
+        "HAULAGE_CALLBACK_BREAK_AFTER",
+        "Failures in a row after which a host is asked by one callback at a time, with growing pauses",
+        default=5,
+        low=1,
+    )
+    callback_pause_s: float = _setting(
+        "HAULAGE_CALLBACK_PAUSE_S",
+        "The first of these pauses; each is twice as long as the one before",
+        default=5.0,
+        low=0,
+    )
+    callback_pause_cap_s: float = _setting(
+        "HAULAGE_CALLBACK_PAUSE_CAP_S", "The longest of these pauses", default=600.0, low=0
+    )
+    signing_overlap_s: float = _setting(
+        "HAULAGE_SIGNING_OVERLAP_S",
+        "How long a signing key of callbacks stays valid beside the one that replaced it",
+        default=86400.0,
+        low=0,
+    )
     push_for_s: float = _setting(
         "HAULAGE_PUSH_FOR_S",
         "How long a finished output is tried to be pushed where `docsHubDetails` says, before the job ends without",

@@ -21,6 +21,15 @@ MASK = "********"
 SIGNATURE_KEY = "event.notification.signature.key"
 """Name of the callback signing key among an instance's secrets (reference 4)."""
 
+OLDER_KEYS = "event.notification.signature.previous"
+"""Name of the keys before it that are still valid; ours, since the vendor knows one key."""
+
+HEADERS = "event.notification.callback.headers"
+USER_NAME = "event.notification.basic.username"
+PASSWORD = "event.notification.basic.password"  # noqa: S105 - a name
+CALLBACK_URL = "event.notification.callback.url"
+"""Further settings of an instance's callbacks (reference 4). Headers and password are secrets."""
+
 
 class Vault:
     """Seals and opens the secrets of instances. Raises ConfigError for keys that are none."""

@@ -34,7 +34,7 @@ def _set_up_logging(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _start_in_child(**_: Any) -> None:
     """A child of the prefork pool: one leg at a time."""
-    runtime.start_runtime(celery, concurrency=1, download_slots=_download_slots(1))
+    _start(1)
 
 
 @signals.celeryd_after_setup.connect
@@ -42,13 +42,18 @@ def _start_in_main(instance: Any, **_: Any) -> None:
     """The threads and solo pools have no children: the main process does the work."""
     if instance.pool_cls.__module__ == "celery.concurrency.prefork":  # importing it for its class costs a megabyte
         return
-    concurrency = instance.concurrency
-    runtime.start_runtime(celery, concurrency=concurrency, download_slots=_download_slots(concurrency))
+    _start(instance.concurrency)
 
 
-def _download_slots(concurrency: int) -> int:
-    """Legs that the sweeper may count on: none where only other queues are consumed."""
-    return concurrency if QueueName.DOWNLOADS.value in celery.amqp.queues.consume_from else 0
+def _start(concurrency: int) -> None:
+    """Others may count on the slots of a queue: none where only another one is consumed."""
+    slots = {queue: concurrency if queue.value in celery.amqp.queues.consume_from else 0 for queue in QueueName}
+    runtime.start_runtime(
+        celery,
+        concurrency=concurrency,
+        download_slots=slots[QueueName.DOWNLOADS],
+        callback_slots=slots[QueueName.CALLBACKS],
+    )
 
 
 @signals.worker_shutting_down.connect

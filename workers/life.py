@@ -24,9 +24,10 @@ class Life:
     A thread of its own: it tells that the process exists, not that a leg makes progress; leases tell that.
     """
 
-    def __init__(self, db: Database, *, slots: int, version: str) -> None:
+    def __init__(self, db: Database, *, slots: int, version: str, callback_slots: int = 0) -> None:
         self._db = db
         self._slots = slots
+        self._callback_slots = callback_slots
         self._version = version
         self._conn: Connection | None = None
         self._end = threading.Event()
@@ -70,7 +71,9 @@ class Life:
         with self._db.guard():
             if self.worker_id is None:
                 name = f"{socket.gethostname()}:{os.getpid()}"
-                self.worker_id = workers.register(conn, name=name, slots=self._slots, version=self._version)
+                self.worker_id = workers.register(
+                    conn, name=name, slots=self._slots, version=self._version, callback_slots=self._callback_slots
+                )
             else:
                 workers.lock(conn, self.worker_id)
                 workers.touch(conn, self.worker_id)

@@ -35,14 +35,16 @@ def is_stopping() -> bool:
 class Runtime:
     """The parts of one process."""
 
-    def __init__(self, celery: Celery | None, *, concurrency: int, download_slots: int) -> None:
+    def __init__(self, celery: Celery | None, *, concurrency: int, download_slots: int, callback_slots: int) -> None:
         settings = load_settings()
         self.pid = os.getpid()
         enqueuer = Enqueuer(settings.broker_url, celery)
         self.context: Context = build_context(settings, pool_size=min(concurrency, 8) + 1, enqueuer=enqueuer)
         with contextlib.suppress(BudgetUnavailableError):  # the first call that needs it tells what is wrong
             self.context.throttle.begin()
-        self._life = Life(self.context.db, slots=download_slots, version=product_version())
+        self._life = Life(
+            self.context.db, slots=download_slots, callback_slots=callback_slots, version=product_version()
+        )
         self._life.start()
 
     @property
@@ -57,16 +59,20 @@ class Runtime:
         self.context.db.close()
 
 
-def start_runtime(celery: Celery | None = None, *, concurrency: int = 1, download_slots: int = 0) -> Runtime:
+def start_runtime(
+    celery: Celery | None = None, *, concurrency: int = 1, download_slots: int = 0, callback_slots: int = 0
+) -> Runtime:
     """The runtime of this process, made at its start; tasks only ask for it.
 
-    `celery`: sends its hints, too. `concurrency`: tasks at once. `download_slots`: how many of them the sweeper may
-    count on for downloads.
+    `celery`: sends its hints, too. `concurrency`: tasks at once. `download_slots`, `callback_slots`: how many of them
+    may be counted on for downloads and for callbacks.
     """
     global _current  # noqa: PLW0603 - one a process is the point
     with _lock:
         if _current is None or _current.pid != os.getpid():
-            _current = Runtime(celery, concurrency=concurrency, download_slots=download_slots)
+            _current = Runtime(
+                celery, concurrency=concurrency, download_slots=download_slots, callback_slots=callback_slots
+            )
         return _current
 
 

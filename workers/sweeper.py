@@ -18,6 +18,7 @@ from app.errors import BrokerUnavailableError, ConfigError, HaulageError
 from app.logs import configure_logs
 from app.services import retention
 from app.services.context import Context
+from app.services.deliver import give_up_put_off
 from app.services.stalls import StallWatch
 from app.services.sweep import Pass, hint, sweep
 
@@ -108,6 +109,7 @@ class Sweeper:
             retention.sweep_files(self._ctx)
             retention.sweep_orphans(self._ctx)
             retention.sweep_intakes(self._ctx)
+            give_up_put_off(self._ctx)
             now = time.monotonic()
             if now - self._looked_at > _STALLS_S:
                 self._looked_at = now

@@ -32,9 +32,20 @@ class Sender(Protocol):
 
 
 def prepare(
-    *, event_id: str, url: str, body: bytes, keys: Sequence[SigningKey], sent_at: datetime, timeout_s: float
+    *,
+    event_id: str,
+    url: str,
+    body: bytes,
+    keys: Sequence[SigningKey],
+    sent_at: datetime,
+    timeout_s: float,
+    more_headers: Sequence[tuple[str, str]] = (),
 ) -> Request:
-    """The request of one attempt. `keys`: those valid now, the newest first; without one it goes out unsigned."""
+    """The request of one attempt. `keys`: those valid now, the newest first; without one it goes out unsigned.
+
+    SAP's header has room for one signature: that of the oldest key, which is the one that every receiver knows. Who has
+    learnt the newest reads the list of Standard Webhooks, or waits until the older ones are over.
+    """
     timestamp = int(sent_at.timestamp())
     headers = [
         ("Content-Type", "application/json"),
@@ -45,7 +56,8 @@ def prepare(
     ]
     if keys:
         headers.append(("webhook-signature", standard_signature(keys, event_id, timestamp, body)))
-        headers.append(("Elements-Webhook-Signature", elements_signature(keys[0], body)))
+        headers.append(("Elements-Webhook-Signature", elements_signature(keys[-1], body)))
+    headers += more_headers
     return Request("POST", url, headers=tuple(headers), body=body, read_timeout_s=timeout_s)
 
 
@@ -59,7 +71,8 @@ def send(sender: Sender, request: Request) -> Answer:
     try:
         response = sender.request(request, lambda: time.monotonic() < ends_at)
     except TransportError as error:
-        return Answer(time.monotonic() - started_at, error=_explain(error, request))
+        is_sent = error.kind != "refused_address"
+        return Answer(time.monotonic() - started_at, error=_explain(error, request), is_sent=is_sent)
     except Interrupted:
         return Answer(time.monotonic() - started_at, error=_text("timeout", request))
     return Answer(response.elapsed_s, response.status, response.headers.get("retry-after"))

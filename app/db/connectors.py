@@ -15,6 +15,7 @@ import psycopg
 from app.db.pool import Connection, as_json
 from app.domain.ids import scatter
 from app.errors import ConflictError, NotFoundError
+from app.secrets import CALLBACK_URL
 
 _SELECT = """
 select connectors.id, connectors.organisation_id, connectors.key, connectors.created_at,
@@ -140,18 +141,21 @@ class Pin:
     """The instance takes no jobs at the moment."""
     job_number: int
     """Drawn along with it: what the id of the new job is made of."""
+    callback_url: str | None = None
+    """Of the instance, for a job that names none."""
 
 
 def find_pin(conn: Connection, organisation_id: int, instance_id: int) -> Pin:
     """What a job of this tenant's instance would pin now. Raises NotFoundError."""
     row = conn.execute(
         "select instances.connector_id, newest.id as revision_id, newest.digest,"
-        " instances.disabled_at is not null as is_disabled, nextval('job_numbers')::int as job_number"
+        " instances.disabled_at is not null as is_disabled, nextval('job_numbers')::int as job_number,"
+        " instances.configuration ->> %s as callback_url"
         " from instances join lateral (select id, digest"
         " from connector_revisions where connector_id = instances.connector_id order by revision desc limit 1)"
         " as newest on true where instances.id = %s and instances.organisation_id = %s"
         " and instances.deleted_at is null",
-        (instance_id, organisation_id),
+        (CALLBACK_URL, instance_id, organisation_id),
     ).fetchone()
     if row is None:
         raise NotFoundError(f"There is no instance {instance_id}.")

@@ -6,16 +6,15 @@ An attempt has the number of its claim: one that a crash ended keeps the text it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from app.db import receivers
 from app.db.pool import Connection
 from app.domain.deliveries import DeliveryStatus, Outcome
+from app.domain.receivers import DEFAULT, Limits
 from app.errors import LostClaimError
-
-RENUDGE_S = 30.0
-"""A hint that nobody acted upon is sent again after this time: it is lost, or the queue is long."""
+from app.secrets import USER_NAME
 
 _UNFINISHED = "No result was recorded: the attempt is still running, or its worker died."
 
@@ -31,41 +30,58 @@ class Claimed:
     organisation_id: int
     instance_id: int
     event_id: str
+    host: str
     url: str = field(repr=False)
     body: bytes = field(repr=False)
     attempt_count: int
+    attempts_before: int
+    claims_before: int
     sealed_secrets: bytes = field(repr=False)
-    """Of the instance, as they stand now, also of a deleted one: the signing key is among them."""
+    """Of the instance, as they stand now, also of a deleted one: the signing keys are among them."""
+    user_name: str | None = field(repr=False)
+    """Of the basic authorization that the instance asks for."""
+
+    @property
+    def failed_count(self) -> int:
+        """Attempts of its schedule, which a resend begins anew."""
+        return self.attempt_count - self.attempts_before
 
     @property
     def lost_count(self) -> int:
-        """Earlier claims that ended without a result: their workers died or froze."""
-        return self.claim - 1 - self.attempt_count
+        """Claims of its schedule that ended without a result: their workers died or froze."""
+        return self.claim - 1 - self.claims_before - self.failed_count
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """One POST as its tenant may see it. `error` is None for a success."""
+class GivenUp:
+    """A delivery that failed without a last attempt."""
 
     event_id: str
-    run_number: int
-    number: int
-    started_at: datetime
-    duration_ms: int
-    http_status: int | None
-    error: str | None
-    delivery_status: DeliveryStatus
-    next_attempt_at: datetime | None
+    job_id: int
+    error: str
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """What an operator watches. `oldest_due_at` is None when nothing is due."""
+    """What an operator watches. `oldest_due_at` is None when nothing is due.
+
+    `counts`: deliveries by state. What is put off since its receiver does not answer is pending and not due.
+    """
 
     due_count: int
-    pending_count: int
-    failed_count: int
+    put_off_count: int
     oldest_due_at: datetime | None
+    counts: dict[str, int]
+
+    @property
+    def pending_count(self) -> int:
+        """Callbacks owed."""
+        return self.counts.get(DeliveryStatus.PENDING.value, 0)
+
+    @property
+    def failed_count(self) -> int:
+        """Callbacks given up."""
+        return self.counts.get(DeliveryStatus.FAILED.value, 0)
 
 
 def insert(
@@ -94,58 +110,34 @@ def insert(
     return cursor.rowcount == 1
 
 
-def find_due(conn: Connection, limit: int, *, renudge_s: float = RENUDGE_S) -> list[int]:
-    """Ids of deliveries that nobody holds and nobody was told of lately, in turns over the organisations.
-
-    In a transaction the rows stay locked until its end, so that two sweepers do not take the same ones.
-    """
-    rows = conn.execute(
-        "with due as (select id, next_attempt_at,"
-        "  row_number() over (partition by organisation_id order by next_attempt_at, id) as turn"
-        "  from deliveries where next_attempt_at <= now() and coalesce(lease_expires_at <= now(), true)"
-        "  and (nudged_at is null or nudged_at <= now() - make_interval(secs => %s)))"
-        " select d.id from deliveries d join due using (id)"
-        " order by due.turn, due.next_attempt_at, d.id limit %s for update of d skip locked",
-        (renudge_s, limit),
-    ).fetchall()
-    return [row["id"] for row in rows]
-
-
-def mark_nudged(conn: Connection, delivery_ids: Sequence[int]) -> None:
-    """Remember that workers were told of these."""
-    conn.execute("update deliveries set nudged_at = now() where id = any(%s)", (list(delivery_ids),))
-
-
-def forget_nudge(conn: Connection, delivery_ids: Sequence[int]) -> None:
-    """Take `mark_nudged` back: the hints could not be sent."""
-    conn.execute("update deliveries set nudged_at = null where id = any(%s)", (list(delivery_ids),))
-
-
-def next_due_at(conn: Connection, *, renudge_s: float = RENUDGE_S) -> datetime | None:
-    """When `find_due` will have something (a time in the past: it has); None when nothing is owed."""
-    row = conn.execute(
-        "select min(greatest(next_attempt_at, lease_expires_at, nudged_at + make_interval(secs => %s))) as at"
-        " from deliveries where next_attempt_at is not null",
-        (renudge_s,),
-    ).fetchone()
-    return row["at"] if row else None
-
-
-def claim(conn: Connection, delivery_id: int, worker_id: int | None, *, lease_s: float) -> Claimed | None:
-    """Take a due delivery and begin the attempt; None where it is not due or somebody holds it.
+def claim(
+    conn: Connection, delivery_id: int, worker_id: int | None, *, lease_s: float, limits: Limits = DEFAULT
+) -> Claimed | None:
+    """Take a due delivery and begin the attempt; None where it is not due, somebody holds it, or its host is not to be
+    asked just now.
 
     Needs a transaction: claim and begun attempt stand together.
     """
+    due = conn.execute(
+        "select organisation_id, host from deliveries where id = %s and next_attempt_at <= now()"
+        " and coalesce(lease_expires_at <= now(), true) for update",
+        (delivery_id,),
+    ).fetchone()
+    if due is None:
+        return None
+    if not receivers.admit(conn, due["organisation_id"], due["host"], limits):
+        conn.execute("update deliveries set nudged_at = null where id = %s", (delivery_id,))
+        return None
     row = conn.execute(
         "update deliveries set claim = claim + 1, worker_id = %s, nudged_at = null,"
-        " lease_expires_at = now() + make_interval(secs => %s)"
-        " where id = %s and next_attempt_at <= now() and coalesce(lease_expires_at <= now(), true)"
-        " returning id, claim, job_id, run_number, organisation_id, instance_id, event_id, url, body, attempt_count,"
-        " (select secrets from instances where instances.id = deliveries.instance_id) as sealed_secrets",
-        (worker_id, lease_s, delivery_id),
+        " lease_expires_at = now() + make_interval(secs => %s) where id = %s"
+        " returning id, claim, job_id, run_number, organisation_id, instance_id, event_id, host, url, body,"
+        " attempt_count, attempts_before, claims_before,"
+        " (select secrets from instances where instances.id = deliveries.instance_id) as sealed_secrets,"
+        " (select configuration ->> %s from instances where instances.id = deliveries.instance_id) as user_name",
+        (worker_id, lease_s, delivery_id, USER_NAME),
     ).fetchone()
-    if row is None:
-        return None
+    assert row is not None
     conn.execute(
         "insert into delivery_attempts (delivery_id, number, started_at, duration_ms, error)"
         " values (%s, %s, now(), 0, %s)",
@@ -161,10 +153,16 @@ def record(conn: Connection, claimed: Claimed, outcome: Outcome, *, started_at: 
     """
     cursor = conn.execute(
         "update deliveries set status = %(status)s, attempt_count = attempt_count + 1, lease_expires_at = null,"
-        " worker_id = null, next_attempt_at = now() + make_interval(secs => %(wait_s)s),"
+        " worker_id = null, next_attempt_at = now() + make_interval(secs => %(wait_s)s), error = %(error)s,"
         " finished_at = case when %(wait_s)s::float8 is null then now() end"
         " where id = %(id)s and claim = %(claim)s and lease_expires_at is not null",
-        {"status": outcome.status.value, "wait_s": outcome.wait_s, "id": claimed.id, "claim": claimed.claim},
+        {
+            "status": outcome.status.value,
+            "wait_s": outcome.wait_s,
+            "error": outcome.error,
+            "id": claimed.id,
+            "claim": claimed.claim,
+        },
     )
     if cursor.rowcount == 0:
         raise LostClaimError(f"Callback {claimed.event_id} was taken over by another worker.")
@@ -175,26 +173,41 @@ def record(conn: Connection, claimed: Claimed, outcome: Outcome, *, started_at: 
     )
 
 
-def find_attempts(conn: Connection, organisation_id: int, job_id: int) -> list[Attempt]:
-    """Every attempt of the job's callbacks, oldest first; empty for another tenant's job."""
+def wake_for_others(conn: Connection, claimed: Claimed) -> None:
+    """Tell the sweepers, when this commits, that a slot at the host is free, if more is due there."""
+    conn.execute(
+        "select pg_notify('haulage_due', '') where exists (select 1 from deliveries where organisation_id = %s"
+        " and host = %s and next_attempt_at <= now() and lease_expires_at is null)",
+        (claimed.organisation_id, claimed.host),
+    )
+
+
+def give_up(conn: Connection, *, older_than_s: float, limit: int) -> list[GivenUp]:
+    """Fail due deliveries of hosts that do not answer, whose schedule began so long ago; at most `limit`."""
     rows = conn.execute(
-        "select d.event_id, d.run_number, a.number, a.started_at, a.duration_ms, a.http_status, a.error,"
-        " d.status as delivery_status, d.next_attempt_at"
-        " from delivery_attempts a join deliveries d on d.id = a.delivery_id"
-        " where d.organisation_id = %s and d.job_id = %s order by d.run_number, a.number",
-        (organisation_id, job_id),
+        "update deliveries set status = 'FAILED', next_attempt_at = null, nudged_at = null, finished_at = now(),"
+        " error = concat('Given up, since the receiver does not answer. ', old.last_error)"
+        " from (select d.id, r.last_error"
+        "   from deliveries d join receivers r using (organisation_id, host)"
+        "   where d.next_attempt_at <= now() and coalesce(d.lease_expires_at <= now(), true) and r.pause_s is not null"
+        "   and coalesce(d.began_at, d.created_at) < now() - make_interval(secs => %s)"
+        "   order by d.id limit %s for update of d skip locked) as old"
+        " where deliveries.id = old.id returning deliveries.event_id, deliveries.job_id, deliveries.error",
+        (older_than_s, limit),
     ).fetchall()
-    return [Attempt(**{**row, "delivery_status": DeliveryStatus(row["delivery_status"])}) for row in rows]
+    return [GivenUp(**row) for row in rows]
 
 
 def backlog(conn: Connection) -> Backlog:
     """Counts and age for the metrics. A delivery in somebody's hands is pending and not due."""
+    rows = conn.execute("select status, count(*)::int as n from deliveries group by status").fetchall()
     row = conn.execute(
-        "select count(*) as pending_count, count(*) filter (where due) as due_count,"
-        " min(next_attempt_at) filter (where due) as oldest_due_at,"
-        " (select count(*) from deliveries where status = 'FAILED') as failed_count"
-        " from (select next_attempt_at, next_attempt_at <= now() and coalesce(lease_expires_at <= now(), true) as due"
-        " from deliveries where next_attempt_at is not null) as owed"
+        "select (count(*) filter (where not put_off))::int as due_count,"
+        " (count(*) filter (where put_off))::int as put_off_count,"
+        " min(next_attempt_at) filter (where not put_off) as oldest_due_at"
+        " from (select next_attempt_at, coalesce(r.paused_until > now(), false) as put_off"
+        "   from deliveries left join receivers r using (organisation_id, host)"
+        "   where next_attempt_at <= now() and coalesce(lease_expires_at <= now(), true)) as due"
     ).fetchone()
     assert row is not None
-    return Backlog(**row)
+    return Backlog(**row, counts={each["status"]: each["n"] for each in rows})

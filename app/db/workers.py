@@ -11,10 +11,14 @@ from app.db.pool import Connection
 _LOCK_CLASS = 0x48574B  # any constant of ours
 
 
-def register(conn: Connection, *, name: str, slots: int, version: str) -> int:
-    """A row for this process, locked by this connection for as long as it lives. Returns its id."""
+def register(conn: Connection, *, name: str, slots: int, version: str, callback_slots: int = 0) -> int:
+    """A row for this process, locked by this connection for as long as it lives. Returns its id.
+
+    `slots`: legs that it can run at once; `callback_slots`: callbacks that it can send at once.
+    """
     row = conn.execute(
-        "insert into workers (name, slots, version) values (%s, %s, %s) returning id", (name, slots, version)
+        "insert into workers (name, slots, callback_slots, version) values (%s, %s, %s, %s) returning id",
+        (name, slots, callback_slots, version),
     ).fetchone()
     assert row is not None
     worker_id = int(row["id"])

@@ -42,6 +42,8 @@ class Answer:
     http_status: int | None = None
     retry_after: str | None = None
     error: str | None = None
+    is_sent: bool = True
+    """False where the receiver was not even asked."""
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,17 @@ from datetime import datetime
 import structlog
 
 from app.callbacks.attempt import prepare, send
-from app.db import deliveries
+from app.db import deliveries, receivers
 from app.db.deliveries import Claimed
+from app.db.pool import Connection
 from app.domain.deliveries import Answer, DeliveryStatus, Outcome, judge, worker_lost
-from app.domain.signing import SigningKey
+from app.domain.receivers import given_up_after_s, is_answering
 from app.errors import ConfigError, LostClaimError
-from app.secrets import SIGNATURE_KEY
+from app.services.callback_settings import authenticating_headers, key_ring, limits_of
 from app.services.context import Context
 
 LEASE_S = 60.0
+_BATCH = 1000
 _log = structlog.get_logger()
 
 
@@ -30,14 +32,17 @@ def deliver(
     the POST leaves the lease to run out, and the receiver gets the same id again. Raises DatabaseUnavailableError.
     """
     with ctx.db.transaction() as conn:
-        claimed = deliveries.claim(conn, delivery_id, worker_id, lease_s=_lease_s(ctx))
+        claimed = deliveries.claim(conn, delivery_id, worker_id, lease_s=_lease_s(ctx), limits=limits_of(ctx))
     if claimed is None:
         return None
     started_at = ctx.now()
-    outcome, duration_s = _attempt(ctx, claimed, started_at, dice)
+    answer, outcome = _attempt(ctx, claimed, started_at, dice)
+    duration_s = answer.duration_s
     try:
         with ctx.db.transaction() as conn:
             deliveries.record(conn, claimed, outcome, started_at=started_at, duration_s=duration_s)
+            _note(ctx, conn, claimed, answer, outcome)
+            deliveries.wake_for_others(conn, claimed)
     except LostClaimError:
         _log.warning("callback.claim_lost", event_id=claimed.event_id, claim=claimed.claim)
         return None
@@ -45,41 +50,57 @@ def deliver(
     return outcome
 
 
-def _attempt(ctx: Context, claimed: Claimed, started_at: datetime, dice: Callable[[], float]) -> tuple[Outcome, float]:
+def give_up_put_off(ctx: Context) -> int:
+    """Fail callbacks whose receiver has not answered for longer than their schedule takes. Returns how many."""
+    older_than_s = given_up_after_s(ctx.settings.callback_schedule_s)
+    with ctx.db.transaction() as conn:
+        given_up = deliveries.give_up(conn, older_than_s=older_than_s, limit=_BATCH)
+    for each in given_up:
+        _log.error("callback.given_up", event_id=each.event_id, job=each.job_id, error=each.error)
+    return len(given_up)
+
+
+def _attempt(ctx: Context, claimed: Claimed, started_at: datetime, dice: Callable[[], float]) -> tuple[Answer, Outcome]:
     if claimed.lost_count >= ctx.settings.crash_tries:
-        return worker_lost(claimed.lost_count), 0.0
+        return Answer(0.0, is_sent=False), worker_lost(claimed.lost_count)
     answer = _post(ctx, claimed, started_at)
     outcome = judge(
         answer,
-        failed_count=claimed.attempt_count,
+        failed_count=claimed.failed_count,
         schedule_s=ctx.settings.callback_schedule_s,
         now=ctx.now(),
         dice=dice(),
     )
-    return outcome, answer.duration_s
+    return answer, outcome
 
 
 def _post(ctx: Context, claimed: Claimed, sent_at: datetime) -> Answer:
+    """Settings are read afresh with each claim: a change holds from the next attempt on, also of a deleted instance."""
     try:
-        keys = _signing_keys(ctx, claimed)
+        secrets = ctx.vault.open(claimed.organisation_id, claimed.instance_id, claimed.sealed_secrets)
+        ring = key_ring(secrets)
+        more_headers = authenticating_headers(secrets, claimed.user_name)
     except ConfigError as error:
-        return Answer(0.0, error=f"Not sent, since it cannot be signed: {error.message}")
+        return Answer(0.0, error=f"Not sent, since its settings cannot be read: {error.message}", is_sent=False)
     request = prepare(
         event_id=claimed.event_id,
         url=claimed.url,
         body=claimed.body,
-        keys=keys,
+        keys=ring.at(sent_at.timestamp()).signing_keys() if ring else [],
         sent_at=sent_at,
         timeout_s=ctx.settings.callback_timeout_s,
+        more_headers=more_headers,
     )
     return send(ctx.http, request)
 
 
-def _signing_keys(ctx: Context, claimed: Claimed) -> list[SigningKey]:
-    """Read afresh with each claim: a changed key holds from the next attempt on; a deleted instance has its key yet."""
-    secrets = ctx.vault.open(claimed.organisation_id, claimed.instance_id, claimed.sealed_secrets)
-    text = secrets.get(SIGNATURE_KEY)
-    return [SigningKey.parse(str(text))] if text else []
+def _note(ctx: Context, conn: Connection, claimed: Claimed, answer: Answer, outcome: Outcome) -> None:
+    """What the attempt tells of the receiver, in the transaction that records it and so fenced by its claim."""
+    match is_answering(answer):
+        case True:
+            receivers.note_answer(conn, claimed.organisation_id, claimed.host)
+        case False:
+            receivers.note_failure(conn, claimed.organisation_id, claimed.host, outcome.error, limits_of(ctx))
 
 
 def _lease_s(ctx: Context) -> float:
@@ -91,6 +112,7 @@ def _tell(claimed: Claimed, outcome: Outcome, duration_s: float) -> None:
     level(
         "callback.attempt",
         event_id=claimed.event_id,
+        job=claimed.job_id,
         number=claimed.claim,
         status=outcome.status.value,
         http_status=outcome.http_status,

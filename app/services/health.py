@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from app.db import deliveries, jobs, queue, workers
+from app.db import deliveries, jobs, queue, receivers, workers
 from app.db.migrate import pending
 from app.enqueue import QueueName
 from app.errors import BrokerUnavailableError, DatabaseUnavailableError, HaulageError
@@ -32,6 +32,10 @@ class Figures:
     deliveries_pending: int
     deliveries_due: int
     deliveries_failed: int
+    deliveries_put_off: int = 0
+    receivers_paused: int = 0
+    deliveries: dict[str, int] = field(default_factory=dict)
+    """Callbacks by state."""
     stalled: dict[str, int] = field(default_factory=dict)
     """Jobs that make no progress, by what they wait for."""
 
@@ -115,6 +119,9 @@ def _figures(ctx: Context) -> Figures:
             deliveries_pending=owed.pending_count,
             deliveries_due=owed.due_count,
             deliveries_failed=owed.failed_count,
+            deliveries_put_off=owed.put_off_count,
+            receivers_paused=receivers.count_paused(conn),
+            deliveries=owed.counts,
             stalled=count_stalled(ctx, conn),
         )
 

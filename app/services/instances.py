@@ -15,14 +15,14 @@ from app.db.instances import Instance, InstanceFilter, NewInstance
 from app.db.pool import Connection
 from app.domain.signing import format_key
 from app.domain.tokens import TokenKind, hash_of, hint_of, mint
-from app.errors import ConfigError, InvalidInputError, NotFoundError
-from app.secrets import MASK, SIGNATURE_KEY
+from app.errors import ConfigError, NotFoundError
+from app.secrets import MASK, OLDER_KEYS, SIGNATURE_KEY
+from app.services import callback_settings
 from app.services.context import Caller, Context
 from app.services.destinations import try_out
 from app.services.elements import connector_of
 
 _KEY_BYTES = 32
-_LONGEST_KEY = 512
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,12 @@ def create_instance(ctx: Context, caller: Caller, element: str, wish: Wish) -> S
     """
     token = mint(TokenKind.INSTANCE)
     given = dict(wish.configuration or {})
+    callback_settings.check_url(ctx, given)
     made_key = {} if given.get(SIGNATURE_KEY) else {SIGNATURE_KEY: format_key(secrets.token_bytes(_KEY_BYTES))}
     with ctx.db.connection() as conn:
         stored = connectors.get(conn, caller.organisation_id, element)
     connector = connector_of(stored.revision_id, stored.digest, stored.document)
-    settings = _settings(ctx, connector, {**given, **made_key}, old={})
+    settings = _settings(ctx, connector, given, {**given, **made_key}, old={})
     if connector.destination:
         try_out(ctx, caller.organisation_id, connector, settings)
     with ctx.db.transaction() as conn:
@@ -119,8 +120,10 @@ def change_instance(
     """Change what the wish says; with `is_whole` settings that it leaves out go back to their defaults.
 
     Running jobs read the new credentials at their next leg. A place that outputs are pushed to is tried out with the
-    new settings. Raises NotFoundError, InvalidInputError, AddressRefusedError.
+    new settings. Raises NotFoundError, InvalidInputError, AddressRefusedError, ConflictError where too many signing keys
+    would be valid at once.
     """
+    callback_settings.check_url(ctx, wish.configuration or {})
     if wish.configuration is not None:
         _try_out_changed(ctx, caller, instance_id, wish.configuration, element, is_whole=is_whole)
     with ctx.db.transaction() as conn:
@@ -191,7 +194,7 @@ def _reconfigured(
     kept = {SIGNATURE_KEY: secrets_now[SIGNATURE_KEY]} if SIGNATURE_KEY in secrets_now else {}
     base = kept if is_whole else {**instance.configuration, **secrets_now}
     wanted = {**base, **given, **(kept if given.get(SIGNATURE_KEY, "") is None else {})}
-    settings = _settings(ctx, connector, wanted, old=secrets_now)
+    settings = _settings(ctx, connector, given, wanted, old=secrets_now)
     return replace(
         instance,
         configuration=dict(settings.config),
@@ -200,22 +203,20 @@ def _reconfigured(
 
 
 def _settings(
-    ctx: Context, connector: Connector, given: Mapping[str, Any], *, old: Mapping[str, str]
+    ctx: Context, connector: Connector, named: Mapping[str, Any], given: Mapping[str, Any], *, old: Mapping[str, str]
 ) -> InstanceSettings:
-    """The settings with masks replaced by what they hide, checked against the connector and the address policy."""
-    hidden = connector.secret_names | {SIGNATURE_KEY}
+    """The settings with masks replaced by what they hide, checked against the connector and the address policy.
+
+    `named`: those of this very call; `given`: all that are to be.
+    """
+    hidden = connector.secret_names | callback_settings.SECRET_NAMES
     wanted = {name: old.get(name) if value == MASK and name in hidden else value for name, value in given.items()}
     texts = {name: _as_text(value) for name, value in wanted.items() if value is not None}
     settings = resolve_settings(connector, texts)
     if not connector.destination:
         ctx.addresses.check_url(render_base_url(connector, settings.config))
-    key = wanted.get(SIGNATURE_KEY)
-    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
-        raise InvalidInputError(
-            f"configuration.{SIGNATURE_KEY} is not accepted: a text of 1 to {_LONGEST_KEY} characters.",
-            field=f"/configuration/{SIGNATURE_KEY}",
-        )
-    return InstanceSettings(settings.config, {**settings.secrets, SIGNATURE_KEY: key})
+    plain, secret = callback_settings.checked(ctx, named, wanted, old)
+    return InstanceSettings({**settings.config, **plain}, {**settings.secrets, **secret})
 
 
 def _as_text(value: Any) -> Any:
@@ -224,13 +225,17 @@ def _as_text(value: Any) -> Any:
 
 
 def _ignored(connector: Connector, given: Mapping[str, Any]) -> tuple[str, ...]:
-    known = {each.name for each in connector.settings} | {SIGNATURE_KEY, *LOWERING}
+    known = {each.name for each in connector.settings} | {*callback_settings.NAMES, *LOWERING}
     return tuple(sorted(name for name in given if name not in known))
 
 
 def _shown(ctx: Context, instance: Instance) -> Shown:
     try:
-        names = ctx.vault.open(instance.organisation_id, instance.id, instance.secrets)
+        hidden = ctx.vault.open(instance.organisation_id, instance.id, instance.secrets)
     except ConfigError:
         return Shown(instance, dict(instance.configuration), is_valid=False)
-    return Shown(instance, {**instance.configuration, **dict.fromkeys(names, MASK)})
+    masked = dict.fromkeys(hidden, MASK)
+    masked.pop(OLDER_KEYS, None)
+    return Shown(
+        instance, {**instance.configuration, **masked, **callback_settings.shown_older_keys(hidden, ctx.now())}
+    )

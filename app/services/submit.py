@@ -119,7 +119,7 @@ def _new_job(
         object_name=criteria.object_name,
         file_format=criteria.file_format,
         criteria=criteria.echo(),
-        notification_url=criteria.notification_url,
+        notification_url=criteria.notification_url or pin.callback_url,
         api_limit=criteria.api_limit,
         record_limit=criteria.limit,
         page_size=planned_page_size(wanted, criteria.page_size, default=ctx.settings.page_size),

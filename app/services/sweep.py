@@ -12,12 +12,13 @@ from datetime import datetime
 
 import structlog
 
-from app.db import deliveries, jobs, pushes, queue, workers
+from app.db import due_deliveries, jobs, pushes, queue, workers
 from app.db.pool import Connection
 from app.db.queue import Outlook
 from app.domain.jobs import JobStatus, StopReason
 from app.enqueue import QueueName, TaskName
 from app.errors import BrokerUnavailableError, HaulageError
+from app.services.callback_settings import limits_of
 from app.services.context import Context
 from app.services.finish import BY_THE_USER, finish_run
 
@@ -71,9 +72,9 @@ def _hint_pass(ctx: Context, expired: int, ended: int) -> Pass:
         found = queue.look(conn)
     hints = _hint(ctx, found)
     with ctx.db.connection() as conn:
-        times = [
-            at for at in (found.next_due_at, deliveries.next_due_at(conn), pushes.next_due_at(conn)) if at is not None
-        ]
+        owed_at = due_deliveries.next_due_at(conn, limits=limits_of(ctx))
+        pushed_at = pushes.next_due_at(conn)
+    times = [at for at in (found.next_due_at, owed_at, pushed_at) if at is not None]
     next_due_at = min(times, default=None)
     return Pass(
         expired,
@@ -156,13 +157,14 @@ def _hint_slices(ctx: Context, found: Outlook) -> _Hints:
 
 def _hint_deliveries(ctx: Context) -> int:
     with ctx.db.connection() as conn:
-        if not deliveries.find_due(conn, 1, renudge_s=_EMPTY_QUEUE_S):
+        if not due_deliveries.find_due(conn, 1, renudge_s=_EMPTY_QUEUE_S, limits=limits_of(ctx)):
             return 0
     is_empty = ctx.enqueuer.depth(QueueName.CALLBACKS) == 0
     with ctx.db.transaction() as conn:
-        due = deliveries.find_due(conn, _BATCH, renudge_s=_EMPTY_QUEUE_S if is_empty else _HINT_LIVES_S)
-        deliveries.mark_nudged(conn, due)
-    return _send(ctx, TaskName.DELIVER_CALLBACK, due, deliveries.forget_nudge)
+        renudge_s = _EMPTY_QUEUE_S if is_empty else _HINT_LIVES_S
+        due = due_deliveries.find_due(conn, _BATCH, renudge_s=renudge_s, limits=limits_of(ctx))
+        due_deliveries.mark_nudged(conn, due)
+    return _send(ctx, TaskName.DELIVER_CALLBACK, due, due_deliveries.forget_nudge)
 
 
 def _hint_pushes(ctx: Context, found: Outlook) -> int:

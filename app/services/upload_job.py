@@ -74,7 +74,7 @@ def store_job(
         object_name=options.object_name,
         file_format=_FORMATS[options.format],
         criteria=options.echo() | ({"retryOfJobId": upload.source_job_id} if upload.source_job_id else {}),
-        notification_url=options.notification_url,
+        notification_url=options.notification_url or target.pin.callback_url,
         api_limit=None,
         record_limit=None,
         page_size=options.batch_size or 1,

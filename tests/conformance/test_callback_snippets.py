@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,14 @@ public class Main {
     }
   }
 }
+"""
+RUBY_MAIN = """
+require "json"
+$stdin.each_line(chomp: true) do |line|
+  key, headers, body = JSON.parse(line)
+  raw = body.unpack1("m")
+  puts JSON.generate([Callbacks.verify_elements(key, headers, raw), Callbacks.verify_standard(key, headers, raw)])
+end
 """
 
 
@@ -117,20 +126,35 @@ def by_java(calls: list[Received], folder: Path) -> Verdicts:
     )
 
 
-# Python is always there; the others are tried where the machine has them.
-VERIFIERS = [by_python] + [
-    verify for program, verify in (("node", by_node), ("javac", by_java)) if shutil.which(program)
+def by_ruby(calls: list[Received], folder: Path) -> Verdicts:
+    (folder / "verify.rb").write_text(snippet("ruby") + RUBY_MAIN, encoding="utf-8")
+    return run(["ruby", "-Ku", str(folder / "verify.rb")], "\n".join(call.as_json() for call in calls))
+
+
+def where_there_is(program: str, verify: Verifier) -> Any:
+    """Python is always there; the others are tried where the machine has them, and say so where it has not."""
+    reason = f"{program} is not installed on this machine"
+    return pytest.param(verify, id=verify.__name__, marks=pytest.mark.skipif(not shutil.which(program), reason=reason))
+
+
+VERIFIERS = [
+    pytest.param(by_python, id="by_python"),
+    where_there_is("node", by_node),
+    where_there_is("javac", by_java),
+    where_there_is("ruby", by_ruby),
 ]
 
 
-@pytest.mark.parametrize("verify", VERIFIERS, ids=lambda verify: verify.__name__)
+@pytest.mark.parametrize("verify", VERIFIERS)
 def test_the_documented_code_tells_genuine_from_forged(verify: Verifier, tmp_path: Path) -> None:
     standard, plain, old = format_key(b"s" * 32), "a plain key, Zoë's", format_key(b"o" * 24)
     genuine = received(standard)
     cases: list[tuple[Received, list[bool]]] = [
         (genuine, [True, True]),
         (received(plain), [True, True]),
-        (replace(received(standard, also=old), key=old), [False, True]),
+        (replace(received(standard, also=old), key=old), [True, True]),  # while a key rotates: who knows the old one
+        (received(standard, also=old), [False, True]),  # and who knows the new one
+        (replace(received(standard, also=old), key=plain), [False, False]),
         (replace(genuine, body=genuine.body + b" "), [False, False]),
         (replace(genuine, key=old), [False, False]),
         (received(standard, age=timedelta(minutes=6)), [True, False]),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.db import deliveries
+from app.db import deliveries, due_deliveries
 from app.domain.deliveries import DeliveryStatus, Outcome, event_id
 from tests.fixtures.outbox import BODY, INSTANCE, JOB, ORGANISATION, OTHER_ORGANISATION, Outbox
 
@@ -23,16 +23,17 @@ def record(outbox: Outbox, claimed: deliveries.Claimed, outcome: Outcome) -> Non
 
 def nudge(outbox: Outbox, *due: int) -> None:
     with outbox.db.connection() as conn:
-        deliveries.mark_nudged(conn, due)
+        due_deliveries.mark_nudged(conn, due)
 
 
 def next_due_in(outbox: Outbox) -> timedelta | None:
     with outbox.db.connection() as conn:
-        at = deliveries.next_due_at(conn)
+        at = due_deliveries.next_due_at(conn)
     return None if at is None else at - datetime.now(UTC)
 
 
 def test_one_callback_is_owed_for_each_run(outbox: Outbox) -> None:
+    outbox.trust(URL)
     first, second = outbox.owe(URL, run=1), outbox.owe(URL, run=2)
     with outbox.db.transaction() as conn:
         assert not deliveries.insert(
@@ -69,6 +70,7 @@ def test_owing_wakes_the_sweepers(outbox: Outbox) -> None:
 
 
 def test_what_is_held_waits_or_was_hinted_at_is_not_due(outbox: Outbox) -> None:
+    outbox.trust(URL)
     held, waiting, hinted, due = (outbox.owe(URL, run=run) for run in range(1, 5))
     assert claim(outbox, held) is not None
     claimed = claim(outbox, waiting)
@@ -83,7 +85,7 @@ def test_a_hint_that_could_not_be_sent_is_forgotten(outbox: Outbox) -> None:
     delivery = outbox.owe(URL)
     nudge(outbox, delivery)
     with outbox.db.connection() as conn:
-        deliveries.forget_nudge(conn, [delivery])
+        due_deliveries.forget_nudge(conn, [delivery])
     assert outbox.due() == [delivery]
 
 
@@ -97,7 +99,9 @@ def test_a_claim_forgets_the_hint_so_that_the_retry_is_hinted_at_in_time(outbox:
 
 
 def test_organisations_take_turns(outbox: Outbox) -> None:
+    outbox.trust(URL)
     outbox.add_job(42, OTHER_ORGANISATION)
+    outbox.trust(URL, OTHER_ORGANISATION)
     many = [outbox.owe(URL, run=run) for run in range(1, 6)]
     other = outbox.owe(URL, job=42, organisation=OTHER_ORGANISATION)
     assert outbox.due(2) == [many[0], other]
@@ -105,9 +109,10 @@ def test_organisations_take_turns(outbox: Outbox) -> None:
 
 
 def test_two_sweepers_do_not_take_the_same(outbox: Outbox) -> None:
+    outbox.trust(URL)
     both = {outbox.owe(URL, run=1), outbox.owe(URL, run=2)}
     with outbox.db.transaction() as one, outbox.db.transaction() as other:
-        first, second = deliveries.find_due(one, 1), deliveries.find_due(other, 5)
+        first, second = due_deliveries.find_due(one, 1), due_deliveries.find_due(other, 5)
     assert len(first) == 1
     assert not set(first) & set(second)
     assert {*first, *second} <= both
@@ -117,7 +122,7 @@ def test_the_sweeper_may_sleep_until_something_can_be_due(outbox: Outbox) -> Non
     delivery = outbox.owe(URL)
     assert (next_due_in(outbox) or timedelta()) <= timedelta(0)
     nudge(outbox, delivery)
-    assert_about(next_due_in(outbox), deliveries.RENUDGE_S)
+    assert_about(next_due_in(outbox), due_deliveries.RENUDGE_S)
     claimed = claim(outbox, delivery, lease_s=50.0)
     assert_about(next_due_in(outbox), 50.0)
     assert claimed is not None
@@ -132,7 +137,8 @@ def test_the_sweeper_may_sleep_until_something_can_be_due(outbox: Outbox) -> Non
 
 def test_the_backlog_tells_what_an_operator_watches(outbox: Outbox) -> None:
     with outbox.db.connection() as conn:
-        assert deliveries.backlog(conn) == deliveries.Backlog(0, 0, 0, None)
+        assert deliveries.backlog(conn) == deliveries.Backlog(0, 0, None, {})
+    outbox.trust(URL)
     due, held = outbox.owe(URL, run=1), outbox.owe(URL, run=2)
     assert claim(outbox, held) is not None
     with outbox.db.connection() as conn:
@@ -142,16 +148,17 @@ def test_the_backlog_tells_what_an_operator_watches(outbox: Outbox) -> None:
 
 
 def test_attempts_are_those_of_the_tenants_own_job_in_order(outbox: Outbox) -> None:
+    outbox.trust(URL)
     for run in (1, 2):
         claimed = claim(outbox, outbox.owe(URL, run=run))
         assert claimed is not None
         record(outbox, claimed, Outcome(DeliveryStatus.PENDING, 500, "no", 5.0))
-    attempts = outbox.attempts()
-    assert [(attempt.event_id, attempt.number) for attempt in attempts] == [("msg_41_1", 1), ("msg_41_2", 1)]
-    assert attempts[0].next_attempt_at is not None
-    with outbox.db.connection() as conn:
-        assert deliveries.find_attempts(conn, OTHER_ORGANISATION, JOB) == []
-        assert deliveries.find_attempts(conn, ORGANISATION, JOB + 1) == []
+    first, second = outbox.listed()
+    assert [each.event_id for each in (first, second)] == ["msg_41_1", "msg_41_2"]
+    assert [(each.number, each.http_status, each.error) for each in first.attempts] == [(1, 500, "no")]
+    assert first.next_attempt_at is not None
+    assert outbox.listed(organisation=OTHER_ORGANISATION) == []
+    assert outbox.listed(JOB + 1) == []
 
 
 def test_a_claimed_delivery_shows_neither_url_nor_body_nor_secrets(outbox: Outbox) -> None:
