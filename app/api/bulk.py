@@ -29,6 +29,7 @@ from app.api.verdict_docs import RETRY_BODY, RETRY_RESPONSES, VERDICT_RESPONSES
 from app.api.verdict_response import read_wish, send_failed, send_verdicts
 from app.db.job_conditions import FILTER_NAMES
 from app.db.jobs import Job
+from app.domain.callback_documents import callback_summary
 from app.domain.criteria import DownloadCriteria, Engine
 from app.domain.pushes import failure_text
 from app.domain.status_document import job_item, status_document, submission_document
@@ -66,13 +67,13 @@ class TargetConverter(ObjectNameConverter):
     regex = r"(?!(?:download|query|jobs|workflows|v3|\d+)$)[^/]{1,200}"
 
 
-def _drop_hub(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+def drop_hub(_endpoint: str | None, values: dict[str, Any] | None) -> None:
     """The instance is told by the Element token; the hub in the path adds nothing."""
     if values is not None:
         values.pop("hub", None)
 
 
-blueprint.url_value_preprocessor(_drop_hub)
+blueprint.url_value_preprocessor(drop_hub)
 
 
 @blueprint.call("POST", "/bulk/download")
@@ -169,10 +170,11 @@ def get_status(job_id: int) -> Response:
     """Watch a job"""
     require_json_accepted(request)
     found = listing.get_progress(context(), caller(), job_id)
-    unpushed = failure_text(found.job.push)
-    headers = {NOTICE: header_text(unpushed)} if unpushed else None
     document = status_document(found.job, context().now(), found.waiting, found.stall)
-    return json_response(document, headers=headers)
+    if found.callback is not None:
+        document["callback"] = callback_summary(found.callback)
+    unpushed = failure_text(found.job.push)
+    return json_response(document, headers={NOTICE: header_text(unpushed)} if unpushed else None)
 
 
 @blueprint.call("GET", f"/bulk/{JOB}/errors")

@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
+from app.api.callback_schemas import CallbackStandingSchema
 from app.api.fields import (
     INT32,
     JobNumber,
@@ -280,6 +281,9 @@ class StatusSchema(Schema):
     error = fields.String(metadata={"description": "Only where the job failed"})
     docsHub = fields.Nested(PushSchema, metadata={"description": "Only with docsHubDetails"})
     stalled = fields.Nested(StallSchema, metadata={"description": "Only where the job makes no progress"})
+    callback = fields.Nested(
+        CallbackStandingSchema, metadata={"description": "Of the last run; only in the status of a job that owes one"}
+    )
 
 
 class JobItemSchema(Schema):

@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from app.domain.deliveries import DeliveryStatus
 from app.domain.stalls import WaitsFor
 from app.services.health import Figures
 
@@ -73,6 +74,10 @@ class _Gauges(Collector):
         for reason in WaitsFor:
             stalled.add_metric([reason.value], found.stalled.get(reason.value, 0))
         yield stalled
+        deliveries = GaugeMetricFamily("haulage_deliveries", "Callbacks on record by state", labels=["status"])
+        for state in DeliveryStatus:
+            deliveries.add_metric([state.value], found.deliveries.get(state.value, 0))
+        yield deliveries
         for name, text, value in (
             ("haulage_slices_due", "Slices that are due and that nobody holds", found.due_count),
             ("haulage_slices_held", "Slices that a worker holds", found.held_count),
@@ -81,5 +86,7 @@ class _Gauges(Collector):
             ("haulage_deliveries_pending", "Callbacks owed", found.deliveries_pending),
             ("haulage_deliveries_due", "Callbacks that are due and that nobody holds", found.deliveries_due),
             ("haulage_deliveries_failed", "Callbacks given up and still on record", found.deliveries_failed),
+            ("haulage_deliveries_put_off", "Due callbacks whose receiver does not answer", found.deliveries_put_off),
+            ("haulage_receivers_paused", "Hosts of receivers that nobody asks just now", found.receivers_paused),
         ):
             yield GaugeMetricFamily(name, text, value=value)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.db import jobs, queue
+from app.db.delivery_listing import ListedDelivery, find_one
 from app.db.job_conditions import JobFilter
 from app.db.jobs import Job, ListedJob
+from app.db.pool import Connection
 from app.db.queue import Waiting
+from app.domain.deliveries import event_id
 from app.domain.stalls import Stall
 from app.errors import InvalidInputError, NotFoundError
 from app.services.context import Caller, Context
@@ -37,6 +40,8 @@ class Standing:
     """It is not to go on before some time."""
     stall: Stall | None = None
     """It has made no progress for long."""
+    callback: ListedDelivery | None = None
+    """What became of the callback of its last run, where one is owed."""
 
 
 def get_progress(ctx: Context, caller: Caller, job_id: int) -> Standing:
@@ -44,8 +49,14 @@ def get_progress(ctx: Context, caller: Caller, job_id: int) -> Standing:
     with ctx.db.connection() as conn:
         job = jobs.get(conn, caller.organisation_id, caller.instance_id, job_id)
         if job.status.is_terminal:
-            return Standing(job)
+            return Standing(job, callback=_callback(conn, caller, job))
         return Standing(job, queue.find_waiting(conn, job_id), find_stall(ctx, conn, job_id))
+
+
+def _callback(conn: Connection, caller: Caller, job: Job) -> ListedDelivery | None:
+    if job.notification_url is None:
+        return None
+    return find_one(conn, caller.organisation_id, job.instance_id, event_id(job.id, job.run_number))
 
 
 def list_jobs(ctx: Context, caller: Caller, *, after: int, page_size: int, narrow: JobFilter | None) -> JobPage:
