@@ -1,7 +1,10 @@
-# Reads a URL as any Ruby program does: Net::HTTP asks for gzip and inflates: ruby gunzip.rb URL AUTHORIZATION
+# Reads a URL as a Ruby program does that asks for gzip alone and inflates it: ruby gunzip.rb URL AUTHORIZATION
 require "net/http"
+require "stringio"
+require "zlib"
 uri = URI(ARGV[0])
 request = Net::HTTP::Get.new(uri, "Authorization" => ARGV[1], "Accept-Encoding" => "gzip")
-request.decode_content = true
+answer = Net::HTTP.start(uri.host, uri.port) { |http| http.request(request) }
+raise "not packed" unless answer["Content-Encoding"] == "gzip"
 $stdout.binmode
-$stdout.write(Net::HTTP.start(uri.host, uri.port) { |http| http.request(request).body })
+$stdout.write(Zlib::GzipReader.new(StringIO.new(answer.body)).read)
