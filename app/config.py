@@ -94,7 +94,16 @@ class Settings:
         "HAULAGE_CRASH_TRIES", "Crashed claims at one position before the job aborts", default=5, low=1
     )
     retention_s: float = _setting(
-        "HAULAGE_RETENTION_S", "How long files and segments are kept after a job ended", default=259200.0, low=1
+        "HAULAGE_RETENTION_S",
+        "How long files and segments are kept after a job ended that asks for no other time",
+        default=259200.0,
+        low=1,
+    )
+    retention_max_s: float = _setting(
+        "HAULAGE_RETENTION_MAX_S",
+        "Longest retention that a job may ask for (`retentionHours`)",
+        default=2592000.0,
+        low=1,
     )
     row_retention_s: float = _setting(
         "HAULAGE_ROW_RETENTION_S", "How long the rows of an ended job are kept", default=7776000.0, low=1

@@ -14,6 +14,7 @@ from app.api.fields import (
     MetaData,
     choice,
     job_number,
+    retention_hours,
     text,
     texts_by_name,
     true_or_false,
@@ -145,6 +146,7 @@ class CriteriaSchema(Schema):
     continueFromJobId = job_number(
         metadata={"description": "Go on from this job: where it stopped, or with what changed since it ended"}
     )
+    retentionHours = retention_hours()
 
     @pre_load
     def refuse_other_criteria(self, given: Any, **_: Any) -> Any:
@@ -192,6 +194,7 @@ class CriteriaSchema(Schema):
             file_name=about.get("fileName"),
             callback_payload=about.get("callback-payload"),
             continue_from_job_id=values.get("continueFromJobId"),
+            retention_hours=values.get("retentionHours"),
             given=frozenset(self.fields[name].data_key or name for name, value in values.items() if value is not None),
             ignored=tuple(f"metaData.{name}" for name in about if name not in MetaData.known),
         )
@@ -218,6 +221,12 @@ class RunFiguresSchema(Schema):
     stopReason = fields.String(required=True, allow_none=True)
     hasMore = fields.Boolean(required=True, metadata={"description": "The vendor has or may have further records"})
     evidence = fields.String(required=True, metadata={"description": "What happened, in one line"})
+    filesExpireAt = fields.String(
+        required=True, allow_none=True, metadata={"description": "The files are kept until then; once the job ended"}
+    )
+    filesDeletedAt = fields.String(
+        required=True, allow_none=True, metadata={"description": "They are gone since then: 410"}
+    )
     verdicts = fields.Dict(
         keys=fields.String(), values=fields.Integer(), metadata={"description": "Only of uploads: rows by verdict"}
     )

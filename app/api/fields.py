@@ -31,6 +31,12 @@ class WholeNumber(fields.Integer):
         return int(value)
 
 
+def retention_hours(**options: Any) -> WholeNumber:
+    """How long a job's files are kept; the ceiling is a setting, which services know."""
+    told = "Keep the files for so many hours after the job ended; the setting HAULAGE_RETENTION_S without it"
+    return whole_number(metadata={"description": told}, **options)
+
+
 def job_number(**options: Any) -> JobNumber:
     """A job's id, as a number or as the text that a submission answers; null is as good as absent."""
     return JobNumber(1, INT32, allow_none=True, **options)

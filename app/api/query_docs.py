@@ -26,6 +26,7 @@ QUERY_PARAMETERS: list[dict[str, Any]] = [
     query_parameter("filterDateField", "The date that is compared; by default the one that the element declares"),
     query_parameter("fileFormat", "csv (as without it), json or jsonl"),
     query_parameter("continueFromJobId", "Instead of `q`: go on behind that job"),
+    query_parameter("retentionHours", "Keep the files for so many hours after the job ended"),
     {
         "in": "header",
         "name": "Elements-Async-Callback-Url",

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load
 
-from app.api.fields import FileName, text, true_or_false, whole_number
+from app.api.fields import FileName, retention_hours, text, true_or_false, whole_number
 from app.domain.instants import parse_instant
 from app.domain.jobs import FileFormat
 from app.services.querying import Asked
@@ -67,12 +67,13 @@ class QueryCallSchema(Schema):
     pageSize = whole_number(metadata={"description": "Records a vendor call; capped at what the vendor allows"})
     fileName = FileName(metadata={"description": "Name of the result, with date patterns in braces"})
     incremental = true_or_false()
+    retentionHours = retention_hours()
     callback_payload = fields.Raw(data_key="callback-payload", allow_none=True)
 
     @pre_load
     def read_digits(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Numbers of forms and query strings are texts."""
-        names = ("continueFromJobId", "pageSize")
+        names = ("continueFromJobId", "pageSize", "retentionHours")
         texts = {name: given[name].strip() for name in names if isinstance(given.get(name), str)}
         return {**given, **{name: int(each) for name, each in texts.items() if each.isdecimal() and len(each) <= 20}}  # noqa: PLR2004
 
@@ -89,6 +90,7 @@ class QueryCallSchema(Schema):
             page_size=values.get("pageSize"),
             file_name=values.get("fileName"),
             callback_payload=values.get("callback_payload"),
+            retention_hours=values.get("retentionHours"),
         )
 
 

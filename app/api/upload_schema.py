@@ -9,7 +9,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from app.api.fields import FileName, text, true_or_false, whole_number
+from app.api.fields import FileName, retention_hours, text, true_or_false, whole_number
 from app.domain.uploads import InputFormat, UploadAction, UploadOptions
 
 MOST_BATCH_SIZE = 10_000
@@ -113,6 +113,7 @@ class UploadSchema(Schema):
     resendUncertain = true_or_false(
         metadata={"description": "Send again what the vendor may have taken, at the risk of a double"}
     )
+    retentionHours = retention_hours()
 
     @pre_load
     def read_texts(self, given: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -121,9 +122,10 @@ class UploadSchema(Schema):
         alias = found.pop(ALIAS, None)
         if alias is not None and found.setdefault("identifierFieldName", alias) != alias:
             raise ValidationError({ALIAS: ["is another field than identifierFieldName; one of the two is accepted."]})
-        size = found.get("bulkUploadRecordSize")
-        if isinstance(size, str) and size.strip().isdecimal() and len(size) <= len(str(MOST_BATCH_SIZE)):
-            found["bulkUploadRecordSize"] = int(size)
+        for name in ("bulkUploadRecordSize", "retentionHours"):
+            number = found.get(name)
+            if isinstance(number, str) and number.strip().isdecimal() and len(number) <= len(str(MOST_BATCH_SIZE)):
+                found[name] = int(number)
         return found
 
     @validates_schema
@@ -149,6 +151,7 @@ class UploadSchema(Schema):
             resends_uncertain=values.get("resendUncertain") or False,
             file_name=values.get("fileName"),
             callback_payload=values.get("callback_payload"),
+            retention_hours=values.get("retentionHours"),
         )
 
 

@@ -357,15 +357,15 @@ def schedule_orphan_sweep(conn: Connection, job_id: int, *, in_s: float) -> None
     )
 
 
-def mark_files_deleted(conn: Connection, job_id: int) -> None:
-    """The files are gone, or are orphans that the next sweep removes; the row stays.
+def mark_files_deleted(conn: Connection, job_id: int, *, in_s: float = 0.0) -> None:
+    """The files are gone, or are orphans that a sweep removes, not before `in_s` has passed; the row stays.
 
     A sweep that is planned for later stays planned: somebody may be writing until then.
     """
     conn.execute(
         "update jobs set files_deleted_at = coalesce(files_deleted_at, now()), files_expire_at = null,"
-        " sweep_orphans_at = greatest(sweep_orphans_at, now()) where id = %s",
-        (job_id,),
+        " sweep_orphans_at = greatest(sweep_orphans_at, now() + make_interval(secs => %s)) where id = %s",
+        (in_s, job_id),
     )
 
 

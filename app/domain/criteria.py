@@ -30,6 +30,7 @@ SUPPORTED = (
     "continueFromJobId",
     "child",
     "docsHubDetails",
+    "retentionHours",
 )
 """Criteria that work, by their names on the wire (reference 1a)."""
 
@@ -75,6 +76,8 @@ class DownloadCriteria:
     """Name of the result, with date patterns (reference 9)."""
     callback_payload: Any = None
     """Given back in status and callbacks as it came."""
+    retention_hours: int | None = None
+    """How long its files are kept after it ended; None: as long as the setting says."""
     q: str | None = None
     """The text of `POST /bulk/query` as it came; object, fields, condition and limit are taken from it."""
     continue_from_job_id: int | None = None
@@ -107,6 +110,7 @@ class DownloadCriteria:
             "notificationUrl": self.notification_url,
             "metaData": {name: value for name, value in about.items() if value is not None} or None,
             "continueFromJobId": self.continue_from_job_id,
+            "retentionHours": self.retention_hours,
         }
         return {name: value for name, value in shown.items() if value is not None}
 
@@ -134,6 +138,7 @@ class DownloadCriteria:
             callback_payload=about.get("callback-payload"),
             q=shown.get("q"),
             continue_from_job_id=shown.get("continueFromJobId"),
+            retention_hours=shown.get("retentionHours"),
         )
 
     @property
@@ -155,6 +160,12 @@ class DownloadCriteria:
         """Names of criteria that are asked for otherwise than `source` has them."""
         own, other = self.echo(), source.echo()
         return tuple(name for name in sorted(self.named) if own.get(name) != other.get(name))
+
+
+def retention_hours_of(shown: dict[str, Any]) -> int | None:
+    """What the criteria of a job, as they are shown, say of its retention; uploads have it in their metaData."""
+    hours: int | None = shown.get("retentionHours", shown.get("metaData", {}).get("retentionHours"))
+    return hours
 
 
 def child_from(shown: dict[str, Any] | None) -> Child | None:

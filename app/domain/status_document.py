@@ -100,6 +100,10 @@ class JobFacts(ListedFacts, Protocol):
     @property
     def resume(self) -> str | None: ...
     @property
+    def files_expire_at(self) -> datetime | None: ...
+    @property
+    def files_deleted_at(self) -> datetime | None: ...
+    @property
     def child_count(self) -> int: ...
     @property
     def child_missing_count(self) -> int: ...
@@ -350,6 +354,8 @@ def _metadata(job: JobFacts, now: datetime) -> dict[str, Any]:
         "stopReason": None if job.stop_reason is None else job.stop_reason.value,
         "hasMore": job.has_more,
         "evidence": evidence_line(job),
+        "filesExpireAt": None if job.files_expire_at is None else _iso(job.files_expire_at),
+        "filesDeletedAt": None if job.files_deleted_at is None else _iso(job.files_deleted_at),
         **rows,
     }
 

@@ -69,6 +69,8 @@ class UploadOptions:
     file_name: str | None = None
     callback_payload: Any = None
     notification_url: str | None = None
+    retention_hours: int | None = None
+    """How long file and verdicts are kept after the job ended; None: as long as the setting says."""
     ignored: tuple[str, ...] = field(default=(), compare=False)
     """Keys of the metaData that mean nothing to us."""
 
@@ -87,6 +89,7 @@ class UploadOptions:
             "resendUncertain": self.resends_uncertain or None,
             "fileName": self.file_name,
             "callback-payload": self.callback_payload,
+            "retentionHours": self.retention_hours,
         }
         return {
             "objectName": self.object_name,
@@ -113,4 +116,5 @@ class UploadOptions:
             file_name=about.get("fileName"),
             callback_payload=about.get("callback-payload"),
             notification_url=shown.get("notificationUrl"),
+            retention_hours=about.get("retentionHours"),
         )

@@ -24,7 +24,7 @@ from app.errors import ConflictError, InvalidInputError
 from app.services.context import Caller, Context
 from app.services.elements import connector_of, pinned_connector
 
-_MAY_DIFFER = ("limit", "apiLimit", "format", "notificationUrl", "docsHubDetails", "metaData")
+_MAY_DIFFER = ("limit", "apiLimit", "format", "notificationUrl", "docsHubDetails", "metaData", "retentionHours")
 _ITS_OWN = frozenset({*_MAY_DIFFER, "continueFromJobId"})
 
 

@@ -11,6 +11,7 @@ from app.db import deliveries, jobs, notices, pushes, runs, slices, upload_rows
 from app.db.jobs import Ending, Job
 from app.db.pool import Connection
 from app.db.slices import Claim
+from app.domain.criteria import retention_hours_of
 from app.domain.deliveries import event_id
 from app.domain.jobs import JobStatus, StopReason
 from app.domain.pushes import DocsHub, PushState, filled
@@ -61,7 +62,7 @@ def finish_run(ctx: Context, conn: Connection, job_id: int, status: JobStatus, r
 def close_run(ctx: Context, conn: Connection, job: Job, ending: Ending) -> Job:
     """The end of a run that has nothing more to do, in the transaction that locked the job's row."""
     runs.finish(conn, job.id, job.run_number, ending.status, ending.stop_reason)
-    ended = jobs.finish(conn, job.id, ending, retention_s=ctx.settings.retention_s)
+    ended = jobs.finish(conn, job.id, ending, retention_s=_retention_s(ctx, job))
     _owe_callback(ctx, conn, ended)
     return ended
 
@@ -72,6 +73,12 @@ def _owe_push(ctx: Context, conn: Connection, job: Job, target: DocsHub, ending:
     pushes.insert(conn, job, instance_id=target.instance_id, path=path, ending=ending, for_s=ctx.settings.push_for_s)
     notices.notify(conn)
     return jobs.mark_fetched(conn, job.id, f"{ending.message}; pushing them to {path}")
+
+
+def _retention_s(ctx: Context, job: Job) -> float:
+    """As the job asked for; a ceiling that was lowered since holds for it too."""
+    hours = retention_hours_of(job.criteria)
+    return ctx.settings.retention_s if hours is None else min(hours * 3600.0, ctx.settings.retention_max_s)
 
 
 def leave_run(conn: Connection, claim: Claim, reason: StopReason, *, made: int, unused: int) -> bool:

@@ -24,7 +24,7 @@ from app.errors import (
     UnauthorizedError,
 )
 from app.services.context import Caller, Context
-from app.services.submission import Submission, check_callback, submit_once, wake_sweepers
+from app.services.submission import Submission, check_callback, check_retention, submit_once, wake_sweepers
 from app.services.upload_job import Target, check_options, find_target, request_digest, store_job
 from app.storage.objects import ObjectStore
 
@@ -77,6 +77,7 @@ class Intake:
         Raises InvalidInputError.
         """
         check_options(self._target, options)
+        check_retention(self._ctx, options.retention_hours, "retentionHours")
 
     def keep(self, pieces: Iterable[bytes]) -> None:
         """Store the file. Raises InvalidInputError for an empty or a second one, and whatever `pieces` raises."""
@@ -156,6 +157,7 @@ def _submit(
 ) -> Submission:
     if not intake.key:
         raise InvalidInputError("The part `file` is missing; a part of that name is accepted.", field="file")
+    intake.check(options)
     digest = request_digest(instance_id, options, intake.digest)
     return submit_kept(
         ctx, caller, intake, key, digest, lambda conn: _take_over(ctx, conn, caller, instance_id, intake, options)

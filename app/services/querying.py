@@ -25,6 +25,7 @@ class Asked:
     page_size: int | None = None
     file_name: str | None = None
     callback_payload: Any = None
+    retention_hours: int | None = None
 
 
 def criteria_of(
@@ -53,6 +54,7 @@ def criteria_of(
         where=None if query.condition is None else text_of(query.condition),
         file_name=asked.file_name,
         callback_payload=asked.callback_payload,
+        retention_hours=asked.retention_hours,
         q=asked.q,
         ignored=ignored,
     )
@@ -76,6 +78,7 @@ def _going_on(
         filter_date_field=asked.filter_date_field,
         file_name=asked.file_name,
         callback_payload=asked.callback_payload,
+        retention_hours=asked.retention_hours,
         continue_from_job_id=asked.continue_from_job_id,
         ignored=ignored,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import structlog
 
 from app.db import expiry, forgetting, idempotency, intakes, jobs, segments, upload_verdicts, uploads, workers
@@ -18,9 +20,15 @@ _PAUSE_S = 60.0
 _UPLOAD_ROWS = 10_000
 _ROW_STATEMENTS = 20
 
+READERS_S = 3600.0
+"""So long may a reader go on that began before the retention was over; where that is shorter, for as long again."""
+
 
 def sweep_files(ctx: Context) -> int:
-    """Drop the segment rows of jobs whose retention is over; the orphan sweep removes the objects. Returns how many."""
+    """Drop the segment rows of jobs whose retention is over; the orphan sweep removes the objects. Returns how many.
+
+    From now on the files are gone for all who ask; whoever reads them at this moment has time to come to their end.
+    """
     with ctx.db.connection() as conn:
         expired = expiry.find_expired(conn, _BATCH)
     return sum(_is_expired(ctx, job_id) for job_id in expired)
@@ -34,7 +42,7 @@ def _is_expired(ctx: Context, job_id: int) -> bool:
             if job.files_expire_at is None or job.files_expire_at > ctx.now() or not job.status.is_terminal:
                 return False
             segments.delete_of_job(conn, job_id)
-            jobs.mark_files_deleted(conn, job_id)
+            jobs.mark_files_deleted(conn, job_id, in_s=min(READERS_S, ctx.settings.retention_s))
     except HaulageError as error:
         log.warning("files.not_expired", job=job_id, reason=error.message)
         return False
@@ -48,7 +56,7 @@ def sweep_orphans(ctx: Context) -> int:
         due = expiry.find_orphan_sweeps(conn, _BATCH)
     for job_id, due_at in due:
         try:
-            count += _sweep_orphans_of(ctx, job_id)
+            count += _sweep_orphans_of(ctx, job_id, due_at)
         except HaulageError as error:
             log.warning("orphans.not_swept", job=job_id, reason=error.message)
             with ctx.db.connection() as conn:  # not at once: the others of this job's age would never have their turn
@@ -59,7 +67,7 @@ def sweep_orphans(ctx: Context) -> int:
     return count
 
 
-def _sweep_orphans_of(ctx: Context, job_id: int) -> int:
+def _sweep_orphans_of(ctx: Context, job_id: int, due_at: datetime) -> int:
     # The order matters. Objects first: one that is written later is not on the list. Then the claims that may still
     # commit one of them. Rows last: what such a claim has committed meanwhile, or any earlier one, has its row by now.
     unfinished = ctx.store.unfinished(job_prefix(job_id))
@@ -69,6 +77,8 @@ def _sweep_orphans_of(ctx: Context, job_id: int) -> int:
         rows = segments.find_keys(conn, job_id)
         job = jobs.get_for_worker(conn, job_id)
         upload = uploads.find(conn, job_id)
+    if job.files_deleted_at is not None and job.sweep_orphans_at != due_at:
+        return 0  # given up at this moment, and due again when those who read them have had their time
     if job.files_deleted_at is not None and not writing:
         if upload is not None:
             remove_input(ctx.store, upload.object_key)

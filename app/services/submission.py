@@ -11,8 +11,10 @@ from app.db import idempotency, notices
 from app.db.pool import Connection
 from app.domain.jobs import JobStatus
 from app.domain.status_document import submission_document
-from app.errors import DatabaseUnavailableError
+from app.errors import DatabaseUnavailableError, InvalidInputError
 from app.services.context import Caller, Context
+
+_HOUR_S = 3600
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,15 @@ def check_callback(ctx: Context, url: str | None, name: str) -> None:
     # Behind an egress proxy names are resolved there, and perhaps nowhere else.
     resolve: Resolver | None = (lambda _host, _port: []) if ctx.settings.proxy_url else None
     check_url(ctx.addresses, url, field=name, resolve=resolve)
+
+
+def check_retention(ctx: Context, hours: int | None, field: str) -> None:
+    """Refuse a job whose files would be kept for longer than the setting allows. Raises InvalidInputError."""
+    most = int(ctx.settings.retention_max_s // _HOUR_S)
+    if hours is not None and hours > most:
+        raise InvalidInputError(
+            f"retentionHours {hours} is more than HAULAGE_RETENTION_MAX_S allows; 1 to {most} is accepted.", field=field
+        )
 
 
 def ignored_notice(names: Sequence[str]) -> str:

@@ -23,7 +23,14 @@ from app.services.pushing import pushed_of
 from app.services.querying import with_date_field
 from app.services.selecting import selection_of
 from app.services.slicing import asked_of_vendor, spans_of
-from app.services.submission import Submission, check_callback, ignored_notice, submit_once, wake_sweepers
+from app.services.submission import (
+    Submission,
+    check_callback,
+    check_retention,
+    ignored_notice,
+    submit_once,
+    wake_sweepers,
+)
 
 
 def submit_download(
@@ -47,6 +54,7 @@ def submit_download(
     if criteria.child is not None and criteria.api_limit == 1:
         raise InvalidInputError("apiLimit 1 is too small: a page and a `child` take 2 calls.", field="/apiLimit")
     check_callback(ctx, criteria.notification_url, callback_name)
+    check_retention(ctx, criteria.retention_hours, "/retentionHours")
     # Only what must stand or fall with the key's row needs a transaction: the job is one statement.
     with ctx.db.connection() if idempotency_key is None else ctx.db.transaction() as conn:
         submission = submit_once(

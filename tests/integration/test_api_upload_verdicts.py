@@ -375,6 +375,7 @@ class TestRemoval:
         uploads.engine.execute("update jobs set files_expire_at = now() - interval '1 s'")
 
         assert retention.sweep_files(uploads.engine.ctx) == 1
+        uploads.engine.execute("update jobs set sweep_orphans_at = now()")  # when readers have had their time
         retention.sweep_orphans(uploads.engine.ctx)
         assert uploads.inputs() == set()
         assert len(uploads.rows(job_id)) == 1, "of many rows the rest has its turn later"

@@ -14,10 +14,12 @@ from app.db.slices import Claim, HandBack
 from app.domain.criteria import DownloadCriteria
 from app.domain.jobs import JobStatus
 from app.domain.segments import Segment, segment_key
-from app.errors import DatabaseUnavailableError, GoneError, StorageError, StorageUnavailableError
+from app.errors import DatabaseUnavailableError, GoneError, InvalidInputError, StorageError, StorageUnavailableError
 from app.services import control, retention
+from app.services.results import open_result
 from app.services.submit import submit_download
 from app.storage.files import FileStore
+from app.storage.reading import iter_plain
 from tests.fakes.engine import Engine, assert_exact
 from workers.sweeper import Sweeper
 
@@ -56,7 +58,7 @@ def test_files_go_after_the_retention_and_the_row_stays(engine: Engine) -> None:
     engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", job_id)
 
     assert retention.sweep_files(engine.ctx) == 1
-    retention.sweep_orphans(engine.ctx)
+    look(engine, job_id)
 
     assert (engine.objects(job_id), engine.segments(job_id)) == (set(), [])
     job = engine.job(job_id)
@@ -74,10 +76,10 @@ def test_a_job_that_cannot_be_had_keeps_no_other_waiting(engine: Engine, monkeyp
     engine.execute("update jobs set files_expire_at = now() - interval '1 s'")
     mark = jobs.mark_files_deleted
 
-    def locked(conn: Connection, job_id: int) -> None:
+    def locked(conn: Connection, job_id: int, *, in_s: float) -> None:
         if job_id == stuck:
             raise DatabaseUnavailableError("canceling statement due to lock timeout")
-        mark(conn, job_id)
+        mark(conn, job_id, in_s=in_s)
 
     monkeypatch.setattr("app.services.retention.jobs.mark_files_deleted", locked)
     assert retention.sweep_files(engine.ctx) == 1
@@ -94,7 +96,7 @@ def test_files_past_their_time_are_deleted_together(engine: Engine, monkeypatch:
         raise AssertionError(f"{key} alone")
 
     monkeypatch.setattr(engine.ctx.store, "delete", one_by_one)
-    assert retention.sweep_orphans(engine.ctx) == 3
+    assert look(engine, job_id) == 3
     assert engine.objects(job_id) == set()
 
 
@@ -106,7 +108,7 @@ def test_no_folder_of_a_job_stays_behind_its_files(engine: Engine, tmp_path: Pat
     engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", gone)
 
     retention.sweep_files(engine.ctx)
-    retention.sweep_orphans(engine.ctx)
+    look(engine, gone)
 
     assert [path.name for path in (files.root / "jobs").iterdir()] == [str(kept)]
 
@@ -150,6 +152,101 @@ def test_a_running_job_outlives_every_retention(engine: Engine) -> None:
     assert retention.sweep_files(engine.ctx) == 0
     engine.run(job_id)
     assert_exact(engine, job_id)
+
+
+def test_who_reads_a_result_that_expires_comes_to_its_end(engine: Engine) -> None:
+    """New readers are told that it is gone; the objects wait for those who are reading."""
+    job_id = finished(engine)
+    caller, expected = engine.tenant.caller, engine.output(job_id)
+    result = open_result(engine.ctx, caller, job_id)
+    reader = iter_plain(engine.ctx.store, result.segments)
+    got = [next(reader)]
+    engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", job_id)
+    assert retention.sweep_files(engine.ctx) == 1
+    retention.sweep_orphans(engine.ctx)
+
+    with pytest.raises(GoneError):
+        open_result(engine.ctx, caller, job_id)
+    assert b"".join([*got, *reader]) == expected
+    due = engine.one("select sweep_orphans_at - now() between interval '59 m' and interval '1 h' as ok from jobs")
+    assert due == {"ok": True}
+    look(engine, job_id)
+    assert engine.objects(job_id) == set()
+
+
+def test_files_that_expire_during_a_look_wait_for_their_readers(engine: Engine) -> None:
+    """Wherever it falls; and the look that is due later is not forgotten."""
+    for step in range(6):
+        job_id = finished(engine)
+
+        def expire(_name: str, _conn: object, job_id: int = job_id) -> None:
+            engine.steps.arm(-1)
+            engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", job_id)
+            assert retention.sweep_files(engine.ctx) == 1
+
+        engine.execute("update jobs set sweep_orphans_at = now() where id = %s", job_id)
+        engine.steps.arm(step, expire)
+        assert retention.sweep_orphans(engine.ctx) == 0
+        assert len(engine.objects(job_id)) == 3, step
+        if engine.job(job_id).files_deleted_at is not None:  # else the look was over before that step
+            assert engine.job(job_id).sweep_orphans_at is not None, step
+        engine.steps.arm(-1)
+
+
+# What a job asks for -------------------------------------------------------------------------------------------------
+
+
+def kept_hours(engine: Engine, job_id: int) -> float:
+    row = engine.one(
+        "select extract(epoch from files_expire_at - finished_at) / 3600 as hours from jobs where id = %s", job_id
+    )
+    return float(row["hours"])
+
+
+def test_a_job_is_kept_for_as_long_as_it_asks(engine: Engine) -> None:
+    engine.vendor.serve(25)
+    asked = [engine.submit(), engine.submit(retention_hours=1), engine.submit(retention_hours=720, limit=15)]
+    for job_id in asked:
+        engine.run(job_id)
+    assert [kept_hours(engine, job_id) for job_id in asked] == [72, 1, 720]
+
+    control.restart(engine.ctx, engine.tenant.caller, asked[2])
+    assert engine.job(asked[2]).files_expire_at is None, "nothing of a job that runs expires"
+    engine.run(asked[2])
+    assert kept_hours(engine, asked[2]) == 720
+
+
+def test_who_goes_on_asks_anew_or_has_it_as_before(engine: Engine) -> None:
+    engine.vendor.serve(57)
+    first = engine.run(engine.submit(limit=10, retention_hours=5)).id
+    second = engine.run(engine.submit(continue_from_job_id=first, object_name="", limit=10)).id
+    third = engine.run(engine.submit(continue_from_job_id=second, object_name="", retention_hours=7)).id
+    assert [kept_hours(engine, job_id) for job_id in (first, second, third)] == [5, 5, 7]
+
+
+def test_a_ceiling_is_never_passed_also_where_it_was_lowered(engine: Engine) -> None:
+    engine.vendor.serve(25)
+    with pytest.raises(InvalidInputError, match=r"retentionHours 721 is more than .* 1 to 720") as caught:
+        engine.submit(retention_hours=721)
+    assert caught.value.field == "/retentionHours"
+    assert engine.rows("select id from jobs") == []
+    job_id = engine.submit(retention_hours=720)
+    engine.configure(retention_max_s=7200.0)
+    engine.run(job_id)
+    assert kept_hours(engine, job_id) == 2
+
+
+def test_a_job_whose_source_expired_goes_on_all_the_same(engine: Engine) -> None:
+    """It needs the source's row and what the chain remembers, not its files."""
+    engine.vendor.serve(57)
+    first = engine.run(engine.submit(limit=25)).id
+    engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", first)
+    retention.sweep_files(engine.ctx)
+    look(engine, first)
+    retention.forget_rows(engine.ctx)
+
+    second = engine.run(engine.submit(continue_from_job_id=first, object_name="", limit=100)).id
+    assert_exact(engine, second, first=26)
 
 
 # Orphans -------------------------------------------------------------------------------------------------------------

@@ -121,6 +121,14 @@ def test_the_documented_schemas_are_what_is_sent(one: Job) -> None:
     assert set(job_item(one)) == set(JobItemSchema().fields)
 
 
+def test_the_status_tells_how_long_the_files_are_kept() -> None:
+    at = datetime(2024, 3, 4, 5, 6, 7, tzinfo=UTC)
+    told = status_document(job(files_expire_at=at), NOW)["metadata"]
+    assert (told["filesExpireAt"], told["filesDeletedAt"]) == ("2024-03-04T05:06:07.000Z", None)
+    told = status_document(job(files_deleted_at=at), NOW)["metadata"]
+    assert (told["filesExpireAt"], told["filesDeletedAt"]) == (None, "2024-03-04T05:06:07.000Z")
+
+
 def test_a_submission_gives_the_id_as_text() -> None:
     assert submission_document(400123, 41000001, JobStatus.CREATED) == {
         "instanceId": 400123,
