@@ -14,6 +14,8 @@ from app.api.authorization import caller, element_caller, require_element_caller
 from app.api.blueprint import ApiBlueprint
 from app.api.bulk_schemas import CriteriaSchema, FailedRowSchema, JobItemSchema, StatusSchema, SubmissionSchema
 from app.api.data_response import send_page
+from app.api.manifest_response import send_manifest
+from app.api.manifest_schema import ManifestSchema
 from app.api.negotiation import require_json_accepted
 from app.api.paging import NOTICE, page_request
 from app.api.paging_docs import PAGE_HEADERS, PAGE_PARAMETERS, query_parameter
@@ -258,6 +260,21 @@ def get_object_result(job_id: int, object_name: str) -> Response:  # noqa: ARG00
     The name is not checked: clients send other spellings of it than the job has.
     """
     return send_result(open_result(context(), caller(), job_id))
+
+
+@blueprint.call("GET", f"/bulk/{JOB}/manifest")
+@blueprint.gives(ManifestSchema, text="What the result consists of, streamed while its digests are computed")
+def get_manifest(job_id: int) -> Response:
+    """Read the result's manifest
+
+    SHA-256 is computed when it is first asked for, by reading the whole result. A download whose object has this name
+    is read by it.
+    """
+    result = open_result(context(), caller(), job_id)
+    if result.job.object_name == "manifest":
+        return send_result(result)
+    require_json_accepted(request)
+    return send_manifest(result)
 
 
 @blueprint.call("GET", f"/bulk/{JOB}/data")

@@ -37,14 +37,14 @@ def send_result(result: Result) -> Response:
     rendered = _rendered(result, chosen, file_name)
     headers = result_headers(result, rendered, file_name)
     if request.if_none_match.contains_weak(rendered.etag.strip('"')):
-        return _without_body(HTTPStatus.NOT_MODIFIED, {name: headers[name] for name in _KEPT_UNCHANGED})
+        return without_body(HTTPStatus.NOT_MODIFIED, {name: headers[name] for name in _KEPT_UNCHANGED})
     wanted = wanted_range(request, rendered.etag)
     if wanted is not None and (length := rendered.measured_length()):
         return _send_part(rendered, headers, result.job.id, wanted, length)
     if rendered.content_length is not None:
         headers["Content-Length"] = str(rendered.content_length)
     if request.method == "HEAD":
-        return _without_body(HTTPStatus.OK, headers)
+        return without_body(HTTPStatus.OK, headers)
     return streamed(rendered.chunks, headers, result.job.id)
 
 
@@ -76,7 +76,8 @@ def _send_part(rendered: Rendered, headers: dict[str, str], job_id: int, wanted:
     return streamed(only_first(source, end - start), headers, job_id, HTTPStatus.PARTIAL_CONTENT)
 
 
-def _without_body(status: HTTPStatus, headers: dict[str, str]) -> Response:
+def without_body(status: HTTPStatus, headers: dict[str, str]) -> Response:
+    """An answer to HEAD, or to who has it already."""
     response = Response(status=status, headers=headers)
     response.automatically_set_content_length = False
     return response
