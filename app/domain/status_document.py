@@ -386,9 +386,8 @@ def _stalled(stall: Stall) -> dict[str, Any]:
 
 def _wait_line(waiting: WaitFacts, until: datetime) -> str:
     reason, error = waiting.reason or "", waiting.last_error or ""
-    parts = [f"waiting until {_iso(until)}", reason, "" if error in reason else error]
     tries = f" (failed tries: {waiting.try_count})" if waiting.try_count else ""
-    return ": ".join(part for part in parts if part) + tries
+    return ": ".join(filter(None, [f"waiting until {_iso(until)}", reason, "" if error in reason else error])) + tries
 
 
 def _epoch_ms(at: datetime | None) -> int | None:

@@ -120,8 +120,8 @@ def change_instance(
     """Change what the wish says; with `is_whole` settings that it leaves out go back to their defaults.
 
     Running jobs read the new credentials at their next leg. A place that outputs are pushed to is tried out with the
-    new settings. Raises NotFoundError, InvalidInputError, AddressRefusedError, ConflictError where too many signing keys
-    would be valid at once.
+    new settings. Raises NotFoundError, InvalidInputError, AddressRefusedError, ConflictError where too many signing
+    keys would be valid at once.
     """
     callback_settings.check_url(ctx, wish.configuration or {})
     if wish.configuration is not None:
