@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.addresses import AddressPolicy
-from app.errors import InvalidInputError, StorageError, StorageFullError, StorageUnavailableError
+from app.errors import ConfigError, InvalidInputError, StorageError, StorageFullError, StorageUnavailableError
 from app.storage.destinations import Destination, Given, open_destination
 from app.storage.destinations.model import ReplacedMeanwhileError, Writing
 from tests.fakes.disk import failing, watched_disk
@@ -44,6 +44,11 @@ def test_nobody_writes_files_where_the_operator_names_no_folder() -> None:
     with pytest.raises(InvalidInputError, match="HAULAGE_PUSH_ROOT") as caught:
         opened(None, folder="exports")
     assert caught.value.field == "/configuration/folder"
+
+
+def test_the_operators_folder_must_not_depend_on_where_a_worker_starts() -> None:
+    with pytest.raises(ConfigError, match=r"HAULAGE_PUSH_ROOT .* absolute"):
+        opened(Path("exports"))
 
 
 @pytest.mark.parametrize("setting", ["folder", "prefix"])

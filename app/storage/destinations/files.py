@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from app.errors import HaulageError, InvalidInputError, ObjectMissingError, StorageError, StorageUnavailableError
+from app.errors import (
+    ConfigError,
+    HaulageError,
+    InvalidInputError,
+    ObjectMissingError,
+    StorageError,
+    StorageUnavailableError,
+)
 from app.storage.destinations.model import Destination, Given, Note, ReplacedMeanwhileError, Writing
 from app.storage.destinations.names import object_name, read_prefix
 from app.storage.folders import FolderTree
@@ -24,12 +31,14 @@ _CHECKED = b"Haulage tests whether it may write here.\n"
 
 
 def make(given: Given) -> Destination:
-    """Settings: `folder` below the root, `prefix`. Raises InvalidInputError."""
+    """Settings: `folder` below the root, `prefix`. Raises InvalidInputError, ConfigError."""
     if given.local_root is None:
         raise InvalidInputError(
             f"folder: nobody may write files here. An operator names the folder for that in {SETTING}.",
             field="/configuration/folder",
         )
+    if not given.local_root.is_absolute():
+        raise ConfigError(f"{SETTING} must be the absolute path of a folder: workers start in different ones.")
     folder = read_prefix(given.config, "folder").removesuffix("/")
     prefix = (f"{folder}/" if folder else "") + read_prefix(given.config)
     place = f"file:{prefix}"
