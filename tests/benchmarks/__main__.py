@@ -8,6 +8,7 @@ from collections.abc import Callable
 from app.errors import HaulageError
 from tests.benchmarks import (
     api_load,
+    destination_folders,
     durability,
     many_jobs,
     memory,
@@ -38,6 +39,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "memory": memory.run,
     "memory10m": memory.run_ten_million,
     "uploads": uploads.run,
+    "destinations": destination_folders.run,
     "soak": soak.run,
 }
 _DEFAULT = tuple(case for case in CASES if case != "soak")
