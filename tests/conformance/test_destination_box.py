@@ -75,7 +75,7 @@ def test_a_part_that_did_not_arrive_is_sent_twice_at_most(box_place: BoxPlace) -
     writing = begin(box_place.settings)
     writing.write(LARGE)
     box_place.server.plan("/upload_sessions/F", Answer(500))
-    writing.finish()
+    assert sum(writing.finish()) == len(LARGE)
     assert len([call for call in box_place.server.asked if call.method == "PUT"]) == 4
     writing.publish(writing.state())
     assert box_place.read(NAME) == LARGE
@@ -86,7 +86,7 @@ def test_parts_that_could_not_be_sent_are_sent_by_a_later_publishing(box_place: 
     writing.write(LARGE)
     box_place.server.plan("/upload_sessions/F", Answer(500), Answer(500))
     with pytest.raises(StorageUnavailableError):
-        writing.finish()
+        assert sum(writing.finish()) == len(LARGE)
     writing.publish(writing.state())
     assert box_place.read(NAME) == LARGE
     assert box_place.unfinished() == []
@@ -123,6 +123,17 @@ def test_a_publishing_whose_answer_was_lost_is_done(
     assert box_place.unfinished() == []
 
 
+def test_the_same_content_by_somebody_else_leaves_no_session(box_place: BoxPlace) -> None:
+    writing = begin(box_place.settings)
+    writing.write(LARGE)
+    sum(writing.finish())
+    box_place.put(NAME, LARGE)
+    box_place.server.plan("/commit", Answer(500))
+    writing.publish(None)
+    assert box_place.read(NAME) == LARGE
+    assert box_place.unfinished() == []
+
+
 def test_a_publishing_that_failed_is_not(box_place: BoxPlace) -> None:
     box_place.put(NAME, b"old")
     box_place.server.plan("/commit", Answer(500))
@@ -136,13 +147,25 @@ def test_parts_are_sent_before_publishing_if_asked_to(box_place: BoxPlace) -> No
     notes: list[str] = []
     writing = begin(box_place.settings, notes)
     writing.write(LARGE)
-    writing.finish()
+    lengths = []
+    for length in writing.finish():  # its note was kept before the first part left
+        assert len(notes) == 1
+        lengths.append(length)
+    assert lengths == [8 * 1024 * 1024, 8 * 1024 * 1024, len(LARGE) - 16 * 1024 * 1024]
     sent = len(box_place.server.asked)
-    assert len(notes) == 1
     assert box_place.names() == []
     writing.publish(None)
     assert [call.path[-7:] for call in box_place.server.asked[sent:]] == ["/commit"]
     assert box_place.read(NAME) == LARGE
+
+
+def test_what_finishing_left_is_sent_by_publishing(box_place: BoxPlace) -> None:
+    writing = begin(box_place.settings)
+    writing.write(LARGE)
+    next(iter(writing.finish()))
+    writing.publish(writing.state())
+    assert box_place.read(NAME) == LARGE
+    assert box_place.unfinished() == []
 
 
 @pytest.mark.parametrize("was_there", [False, True])
@@ -151,7 +174,7 @@ def test_a_newer_object_makes_prepared_parts_useless_or_waits_for_them(box_place
         box_place.put(NAME, b"old")
     writing = begin(box_place.settings)
     writing.write(LARGE)
-    writing.finish()
+    assert sum(writing.finish()) == len(LARGE)
     stale = writing.state()
     box_place.put(NAME, b"newer")
     with pytest.raises(ReplacedMeanwhileError):
@@ -165,7 +188,7 @@ def test_a_newer_object_makes_prepared_parts_useless_or_waits_for_them(box_place
 def test_a_session_that_box_forgot_is_begun_anew(box_place: BoxPlace) -> None:
     writing = begin(box_place.settings)
     writing.write(LARGE)
-    writing.finish()
+    assert sum(writing.finish()) == len(LARGE)
     box_place.server.sessions.clear()
     with pytest.raises(ReplacedMeanwhileError):
         writing.publish(writing.state())
@@ -178,7 +201,7 @@ def test_the_session_of_a_dead_writer_is_aborted_by_its_note(box_place: BoxPlace
     dead, living = begin(box_place.settings, notes), begin(box_place.settings)
     for writing in (dead, living):
         writing.write(LARGE)
-        writing.finish()
+        sum(writing.finish())
     destination = box_place.settings.open()
     destination.discard("a.csv", nonce=NONCE, notes=notes)
     destination.discard("a.csv", nonce=NONCE, notes=notes)

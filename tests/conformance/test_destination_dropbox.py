@@ -101,7 +101,7 @@ def test_the_same_content_is_no_reason_to_pass_over_a_conflict(dropbox_place: Dr
 def test_bytes_are_sent_before_publishing_if_asked_to(dropbox_place: DropboxPlace) -> None:
     writing = begin(dropbox_place.settings)
     writing.write(b"x" * 9)
-    writing.finish()
+    assert list(writing.finish()) == [9]
     [session] = dropbox_place.server.sessions.values()
     assert session.length == 9
     writing.publish(writing.state())

@@ -114,10 +114,10 @@ class BoxWriting(Writing):
         self._size += len(chunk)
         self._sha1.update(chunk)
 
-    def finish(self) -> None:
+    def finish(self) -> Iterator[int]:
         if self._size >= SESSION_BYTES:
             with suppress(ReplacedMeanwhileError):  # just now: `publish` begins another session
-                self._send(self.state())
+                yield from self._send(self.state())
 
     def state(self) -> Conflict | None:
         """The id of the file, and the etag and SHA-1 of its last version."""
@@ -135,19 +135,24 @@ class BoxWriting(Writing):
         except StorageUnavailableError:
             if not self._is_published(state):
                 raise
+            with suppress(HaulageError):
+                self._drop()  # it may be the same content by somebody else
         self._session = None
         self._file.close()
 
     def _publish(self, state: Conflict | None) -> None:
         if self._size >= SESSION_BYTES:
-            self._send(state).commit(self._sha1.digest(), None if state is None else state.etag)
+            for _ in self._send(state):
+                pass
+            assert self._session is not None
+            self._session.commit(self._sha1.digest(), None if state is None else state.etag)
             return
         with _spooling(self._target.place):
             self._file.seek(0)
         self._client.upload(self._target, state, self._file, self._sha1.hexdigest())
 
-    def _send(self, state: Conflict | None) -> BoxSession:
-        """A session that has all parts: the last one if it is for the same file, or else a new one."""
+    def _send(self, state: Conflict | None) -> Iterator[int]:
+        """Have a session with all parts: the last one if it is for the same file, or else a new one. Yields lengths."""
         file_id = None if state is None else state.id
         if self._session is not None and not self._session.is_ready_for(file_id):
             self._drop()
@@ -155,8 +160,7 @@ class BoxWriting(Writing):
             self._session = BoxSession(self._client, self._target, file_id, self._size)
             self._note(self._session.abort_url)
             with _spooling(self._target.place):
-                self._session.send(self._file)
-        return self._session
+                yield from self._session.send(self._file)
 
     def _is_published(self, state: Conflict | None) -> bool:
         """Whether it was done although the answer was lost."""

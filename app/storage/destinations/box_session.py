@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+from collections.abc import Iterator
 from typing import IO
 
 from box_sdk_gen.schemas.upload_part import UploadPart
@@ -45,11 +46,13 @@ class BoxSession:
         """Whether it has all parts and makes a version of this file (None: a new file)."""
         return self._file_id == file_id and len(self._parts) == self._part_count
 
-    def send(self, file: IO[bytes]) -> None:
-        """Send all of a file that can be sought in."""
+    def send(self, file: IO[bytes]) -> Iterator[int]:
+        """Send all of a file that can be sought in. Yields the length of each part."""
         for first in range(0, self._size, self._part_size):
             file.seek(first)
-            self._parts.append(self._put(first, file.read(self._part_size)))
+            part = file.read(self._part_size)
+            self._parts.append(self._put(first, part))
+            yield len(part)
 
     def _put(self, first: int, part: bytes) -> UploadPart:
         """Tries twice. A part that is there already would be refused: its answer was lost, so it is looked for."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dropbox import Dropbox
@@ -135,10 +135,12 @@ class DropboxWriting(Writing):
             self._append(bytes(self._part[:_PART_BYTES]))
             del self._part[:_PART_BYTES]
 
-    def finish(self) -> None:
+    def finish(self) -> Iterator[int]:
         if self._part:
-            self._append(bytes(self._part))
+            last = bytes(self._part)
+            self._append(last)
             self._part.clear()
+            yield len(last)
 
     def _append(self, part: bytes) -> None:
         """Tries twice, since its offset makes that harmless: bytes whose answer was lost are not taken again."""
@@ -179,7 +181,8 @@ class DropboxWriting(Writing):
         return found
 
     def publish(self, state: Any) -> None:
-        self.finish()
+        for _ in self.finish():
+            pass
         commit = CommitInfo(
             self._path,
             mode=WriteMode.add if state is None else WriteMode.update(state),

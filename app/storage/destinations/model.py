@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,12 @@ class Writing(ABC):
     def write(self, chunk: bytes) -> None:
         """Take the next bytes, of any length; parts may be sent beside the caller, who learns of a failure later."""
 
-    def finish(self) -> None:  # noqa: B027 - most have nothing left
-        """No more bytes come: send those that are still here, so that `publish` is short. Where nobody calls this,
-        `publish` does it. Raises as `write` does.
+    def finish(self) -> Iterator[int]:
+        """No more bytes come: send those that are still here, piece by piece, and yield the length of each, so that
+        the caller can say that it lives, or stop. What it leaves, or all where nobody calls it, `publish` sends.
+        Raises as `write` does.
         """
+        return iter(())
 
     @abstractmethod
     def state(self) -> Any:
