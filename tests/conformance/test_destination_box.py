@@ -215,14 +215,25 @@ def test_the_session_of_a_dead_writer_is_aborted_by_its_note(box_place: BoxPlace
 
 def test_the_token_goes_to_box_only(box_place: BoxPlace) -> None:
     box_place.server.host = "https://box.com.example.org"
+    notes: list[str] = []
+    writing = begin(box_place.settings, notes)
+    writing.write(LARGE)
     with pytest.raises(StorageError, match=r"outside box\.com"):
-        push(box_place.settings, LARGE)
+        writing.publish(writing.state())
+    assert notes == []
     assert not any(call.method == "PUT" for call in box_place.server.asked)
     asked = len(box_place.server.asked)
     for note in ("https://box.com.example.org/1", "http://upload.box.com/1", "1"):
         with pytest.raises(StorageError, match=r"outside box\.com"):
             box_place.settings.open().discard("a.csv", nonce=NONCE, notes=[note])
     assert len(box_place.server.asked) == asked
+
+
+def test_parts_too_large_for_memory_are_refused(box_place: BoxPlace) -> None:
+    box_place.server.part_bytes = 1 << 30
+    with pytest.raises(StorageError, match="parts of 1073741824 bytes"):
+        push(box_place.settings, LARGE)
+    assert box_place.unfinished() == []
 
 
 def test_a_token_is_renewed_half_way(box_place: BoxPlace) -> None:

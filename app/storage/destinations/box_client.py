@@ -109,7 +109,7 @@ class BoxClient:
     def upload_part(self, url: str, part: BufferedIOBase, digest: str, content_range: str, place: str) -> UploadPart:
         """`digest`: `sha=` and base64; `content_range`: `bytes first-last/size`."""
         with translated(place):
-            uploaded = self._chunked.upload_file_part_by_url(_trusted(url, place), part, digest, content_range)
+            uploaded = self._chunked.upload_file_part_by_url(trusted(url, place), part, digest, content_range)
         if uploaded.part is None:
             raise StorageUnavailableError(f"{place}: Box took a part and does not name it")
         return uploaded.part
@@ -117,14 +117,14 @@ class BoxClient:
     def find_part(self, url: str, index: int, place: str) -> UploadPart | None:
         """The part that arrived as the `index`-th, counted from 0."""
         with translated(place):
-            found = self._chunked.get_file_upload_session_parts_by_url(_trusted(url, place), offset=index, limit=1)
+            found = self._chunked.get_file_upload_session_parts_by_url(trusted(url, place), offset=index, limit=1)
         return found.entries[0] if found.entries else None
 
     def commit(self, url: str, parts: list[UploadPart], digest: str, etag: str | None, place: str) -> None:
         """Raises ReplacedMeanwhileError, GoneError where the file or the session is not there."""
         with translated(place):
             done = self._chunked.create_file_upload_session_commit_by_url(
-                _trusted(url, place), parts, digest, if_match=etag
+                trusted(url, place), parts, digest, if_match=etag
             )
         if done is None:
             raise StorageUnavailableError(f"{place}: Box still puts the parts together")
@@ -132,7 +132,7 @@ class BoxClient:
     def abort(self, url: str, place: str) -> None:
         """Forget a session, which may be gone."""
         with suppress(GoneError, ReplacedMeanwhileError), translated(place):
-            self._chunked.delete_file_upload_session_by_url(_trusted(url, place))
+            self._chunked.delete_file_upload_session_by_url(trusted(url, place))
 
     def read(self, file_id: str, place: str) -> bytes:
         """A small file."""
@@ -202,7 +202,7 @@ def _named(error: NameTakenError, place: str) -> Conflict:
     return error.by
 
 
-def _trusted(url: str, place: str) -> str:
+def trusted(url: str, place: str) -> str:
     """A URL that Box named for a session, and that the token is sent to: only to Box."""
     parts = urlsplit(url)
     if parts.scheme != "https" or not (parts.hostname or "").endswith(".box.com"):

@@ -11,7 +11,7 @@ from typing import IO
 from box_sdk_gen.schemas.upload_part import UploadPart
 
 from app.errors import StorageError, StorageUnavailableError
-from app.storage.destinations.box_client import BoxClient, Target
+from app.storage.destinations.box_client import BoxClient, Target, trusted
 from app.storage.destinations.box_errors import GoneError
 from app.storage.destinations.model import ReplacedMeanwhileError
 
@@ -31,14 +31,13 @@ class BoxSession:
         self._parts: list[UploadPart] = []
         begun = client.begin_session(target, file_id, size)
         urls = begun.session_endpoints
-        if urls is None or not (
-            urls.upload_part and urls.commit and urls.abort and urls.list_parts and begun.part_size
-        ):
+        if urls is None or not (urls.upload_part and urls.commit and urls.abort and urls.list_parts):
             raise StorageUnavailableError(f"{self._place}: Box begins an upload without saying how it goes on")
-        self.abort_url = urls.abort
+        self.abort_url = trusted(urls.abort, self._place)
         self._part_url, self._commit_url, self._list_url = urls.upload_part, urls.commit, urls.list_parts
         self._part_size = begun.part_size or 0
         if not 0 < self._part_size <= _MOST_PART_BYTES:
+            self.abort()
             raise StorageError(f"{self._place}: Box asks for parts of {self._part_size} bytes, which is not sensible")
         self._part_count = -(-size // self._part_size)
 
