@@ -9,6 +9,7 @@ from app.errors import HaulageError
 from tests.benchmarks import (
     api_load,
     destination_folders,
+    callbacks,
     durability,
     many_jobs,
     memory,
@@ -40,6 +41,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "memory10m": memory.run_ten_million,
     "uploads": uploads.run,
     "destinations": destination_folders.run,
+    "callbacks": callbacks.run,
     "soak": soak.run,
 }
 _DEFAULT = tuple(case for case in CASES if case != "soak")
