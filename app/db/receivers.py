@@ -62,9 +62,11 @@ def note_failure(conn: Connection, organisation_id: int, host: str, error: str |
 def end_pauses(conn: Connection, organisation_id: int, hosts: list[str]) -> None:
     """Somebody asked for these to be tried now: one attempt each, as after any pause."""
     conn.execute(
-        "update receivers set paused_until = now() where organisation_id = %s and host = any(%s)"
-        " and paused_until > now()",
-        (organisation_id, hosts),
+        "with mine as (select host from receivers where organisation_id = %(organisation)s and host = any(%(hosts)s)"
+        " and paused_until > now() order by host for update)"  # in one order, for those who ask at the same time
+        " update receivers set paused_until = now() from mine"
+        " where organisation_id = %(organisation)s and receivers.host = mine.host",
+        {"organisation": organisation_id, "hosts": hosts},
     )
 
 

@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from app.domain.masking import MASK
+from app.enqueue import TaskName
 from app.services.deliver import deliver
-from tests.fixtures.door import Door
+from app.services.sweep import sweep
+from tests.fixtures.door import Door, QuietHints
 from tests.fixtures.receiver import HANG, MakeReceiver, Receiver
 from tests.integration.test_api_bulk import refused
 
@@ -171,6 +173,21 @@ def test_a_failed_callback_is_sent_again_with_its_id_and_body(door: Door, receiv
     first, again = receiver.calls
     assert (first.event_id, first.body) == (again.event_id, again.body)
     assert listed(door, f"/bulk/{job_id}/callbacks")[0]["state"] == "DELIVERED"
+
+
+def test_what_is_sent_again_is_hinted_at_by_the_next_sweep(door: Door, receiver: Receiver) -> None:
+    failed(door, receiver, 3)
+    assert callback_hints(door) == 0
+    assert door.call("POST", "/bulk/callbacks/resend").get_json()["resent"] == 3
+    assert callback_hints(door) == 3, "the receiver answers, so it may have them at once"
+    assert callback_hints(door) == 0, "they are fresh"
+
+
+def callback_hints(door: Door) -> int:
+    """How many a sweep sends."""
+    hints = QuietHints()
+    sweep(replace(door.ctx, enqueuer=hints))  # type: ignore[arg-type]
+    return sum(task is TaskName.DELIVER_CALLBACK for task, _ in hints.sent)
 
 
 def test_what_is_owed_already_is_not_sent_again(door: Door, receiver: Receiver) -> None:

@@ -208,6 +208,7 @@ def test_a_worker_frozen_past_its_lease_records_nothing(outbox: Outbox, receiver
         assert frozen.result(30) is None
     assert outbox.row(delivery) == row
     assert [attempt.http_status for attempt in outbox.attempts()] == [None, 200]
+    assert outbox.receiver(receiver.url)["failure_count"] == 0, "nor does it blame the receiver"
 
 
 def test_a_stale_claim_cannot_record_whatever_became_of_the_newer_one(outbox: Outbox, receiver: Receiver) -> None:
