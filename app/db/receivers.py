@@ -1,7 +1,7 @@
 """Statements on table receivers: which host of an organisation's callbacks answers, and who may ask it now.
 
 Locks are taken in one order: delivery, receiver, then the lock of all that are not sound. A slot is a callback that a
-living worker process can send; processes of a release before this table tell of none.
+living worker process can send.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from app.db.pool import Connection, Row
 from app.domain.receivers import Limits
 
 _UNSOUND_LOCK = 0x48575243  # any constant of ours
-_LEAST_SLOTS = 8
+_UNTOLD_SLOTS = 8
+"""What is reckoned with where only processes of an older release live, which tell of none."""
 
 SLOTS = (
-    f"(select greatest(coalesce(sum(callback_slots), 0), {_LEAST_SLOTS})::int from workers"
+    f"(select coalesce(nullif(sum(callback_slots), 0), {_UNTOLD_SLOTS})::int from workers"
     " where stopped_at is null and seen_at > now() - interval '30 s')"
 )
 """Callbacks that can be under way at once, as an SQL expression."""

@@ -83,17 +83,34 @@ def test_a_sound_host_gets_as_many_at_once_as_the_setting_says(outbox: Outbox, r
     assert outbox.due(renudge_s=0) == []
 
 
-def test_workers_that_claim_at_once_do_not_exceed_it(outbox: Outbox, receiver: Receiver) -> None:
-    outbox.trust(receiver.url)
-    together = threading.Barrier(6)
+@pytest.mark.parametrize(("known", "most"), [("answered_at = now()", 8), ("failure_count = 9", 1), ("host = host", 1)])
+def test_workers_that_claim_at_once_do_not_exceed_it(outbox: Outbox, receiver: Receiver, known: str, most: int) -> None:
+    """Sound, after the pause of a broken one (the only probe), and never asked before."""
     many = owe_many(outbox, receiver.url, 24)
+    outbox.execute("insert into receivers (organisation_id, host) select organisation_id, host from deliveries limit 1")
+    outbox.execute(f"update receivers set {known}")
+    together = threading.Barrier(6)
 
     def work(part: int) -> int:
         together.wait()
         return sum(claim(outbox, delivery) is not None for delivery in many[part::6])
 
     with ThreadPoolExecutor(6) as pool:
-        assert sum(pool.map(work, range(6))) == outbox.ctx.settings.callback_host_calls
+        assert sum(pool.map(work, range(6))) == most
+
+
+def test_hosts_that_are_not_sound_are_counted_one_claim_after_the_other(outbox: Outbox) -> None:
+    with outbox.db.connection() as conn:
+        workers.register(conn, name="callbacks", slots=0, callback_slots=2, version="1")
+    unknown = [owe_many(outbox, f"https://unknown{n}.example/", 1)[0] for n in range(6)]
+    together = threading.Barrier(6)
+
+    def work(delivery: int) -> bool:
+        together.wait()
+        return claim(outbox, delivery) is not None
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(work, unknown)) == 1
 
 
 def test_after_failures_in_a_row_the_host_is_left_alone_for_a_growing_pause(outbox: Outbox, receiver: Receiver) -> None:
