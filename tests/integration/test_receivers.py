@@ -12,11 +12,12 @@ from structlog.testing import capture_logs
 from app.db import deliveries, delivery_resends, due_deliveries, receivers, workers
 from app.domain.callback_documents import delivery_document
 from app.domain.deliveries import DeliveryStatus
-from app.domain.receivers import DEFAULT
+from app.domain.receivers import DEFAULT, Limits
 from app.services.context import Context
 from app.services.deliver import deliver, give_up_put_off
 from tests.fixtures.outbox import JOB, ORGANISATION, OTHER_ORGANISATION, Outbox
 from tests.fixtures.receiver import HANG, Answer, MakeReceiver, Receiver
+from tests.fixtures.waiting import wait_until
 
 WORKER = 1
 _runs = itertools.count(1)
@@ -26,9 +27,9 @@ def owe_many(outbox: Outbox, url: str, count: int, *, job: int = JOB, organisati
     return [outbox.owe(url, run=next(_runs), job=job, organisation=organisation) for _ in range(count)]
 
 
-def claim(outbox: Outbox, delivery: int) -> deliveries.Claimed | None:
+def claim(outbox: Outbox, delivery: int, limits: Limits = DEFAULT) -> deliveries.Claimed | None:
     with outbox.db.transaction() as conn:
-        return deliveries.claim(conn, delivery, WORKER, lease_s=60.0)
+        return deliveries.claim(conn, delivery, WORKER, lease_s=60.0, limits=limits)
 
 
 def hint(outbox: Outbox, limit: int = 1000) -> list[int]:
@@ -99,18 +100,30 @@ def test_workers_that_claim_at_once_do_not_exceed_it(outbox: Outbox, receiver: R
         assert sum(pool.map(work, range(6))) == most
 
 
-def test_hosts_that_are_not_sound_are_counted_one_claim_after_the_other(outbox: Outbox) -> None:
+@pytest.mark.parametrize(
+    ("second_host", "is_sound"), [("one.example", True), ("one.example", False), ("other.example", False)]
+)
+def test_a_claim_waits_for_one_under_way_that_decides_about_it(
+    outbox: Outbox, second_host: str, *, is_sound: bool
+) -> None:
+    """At the same host, which may be asked by one; and with room for one host that is not sound, at another one."""
     with outbox.db.connection() as conn:
         workers.register(conn, name="callbacks", slots=0, callback_slots=2, version="1")
-    unknown = [owe_many(outbox, f"https://unknown{n}.example/", 1)[0] for n in range(6)]
-    together = threading.Barrier(6)
+    if is_sound:
+        outbox.trust("https://one.example/")
+    one_at_a_time = Limits(host_calls=1)
+    [first] = owe_many(outbox, "https://one.example/", 1)
+    [second] = owe_many(outbox, f"https://{second_host}/", 1)
+    with ThreadPoolExecutor(1) as pool:
+        with outbox.db.transaction() as conn:
+            assert deliveries.claim(conn, first, WORKER, lease_s=60.0, limits=one_at_a_time) is not None
+            waiting = pool.submit(claim, outbox, second, one_at_a_time)
+            wait_until(lambda: waiting.done() or is_anybody_waiting(outbox), "the second claim to wait")
+        assert waiting.result(30) is None
 
-    def work(delivery: int) -> bool:
-        together.wait()
-        return claim(outbox, delivery) is not None
 
-    with ThreadPoolExecutor(6) as pool:
-        assert sum(pool.map(work, unknown)) == 1
+def is_anybody_waiting(outbox: Outbox) -> bool:
+    return bool(outbox.rows("select 1 from pg_locks where not granted"))
 
 
 def test_after_failures_in_a_row_the_host_is_left_alone_for_a_growing_pause(outbox: Outbox, receiver: Receiver) -> None:
