@@ -25,10 +25,11 @@ from app.errors import (
     StorageUnavailableError,
 )
 from app.storage.azure_client import AzurePlace, make_client
+from app.storage.chunks import in_blocks, taken
 from app.storage.keys import checked_prefix
 from app.storage.objects import folder_prefix
 from app.storage.places import check_endpoint, read_place
-from app.storage.remote import PART_BYTES, SINGLE_PUT_BYTES, RemoteStore, parts_of
+from app.storage.remote import PART_BYTES, SINGLE_PUT_BYTES, RemoteStore
 
 __all__ = ["AzurePlace", "AzureStore", "azure_place"]
 
@@ -73,10 +74,10 @@ class AzureStore(RemoteStore):
 
     def put(self, key: str, chunks: Iterable[bytes]) -> None:
         name = self._name(key)
-        parts = parts_of(chunks, SINGLE_PUT_BYTES, PART_BYTES)
-        head = next(parts, b"")
+        rest = iter(chunks)
+        head = taken(rest, SINGLE_PUT_BYTES)
         if len(head) > SINGLE_PUT_BYTES:
-            self._put_blocks(key, self._blob(name), chain([head], parts))
+            self._put_blocks(key, self._blob(name), in_blocks(chain([head], rest), PART_BYTES))
             return
         with self._translated(key):
             self._blob(name).upload_blob(head, overwrite=True, max_concurrency=1, **self._encryption)

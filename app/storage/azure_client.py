@@ -16,7 +16,7 @@ from app.storage.sdk_sessions import wide_session
 _CONNECT_S = 5
 _READ_S = 30
 _TRIES_AFTER_THE_FIRST = 2
-_BACKOFF_S = 1
+_BACKOFF_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,11 @@ def make_client(place: AzurePlace) -> ContainerClient:
     bounds: dict[str, Any] = {
         "transport": RequestsTransport(session=wide_session(), connection_timeout=_CONNECT_S, read_timeout=_READ_S),
         # The library's own waits for 15 s and more, longer than a worker may.
-        "retry_policy": LinearRetry(_BACKOFF_S, _TRIES_AFTER_THE_FIRST, random_jitter_range=_BACKOFF_S),
+        "retry_policy": LinearRetry(
+            _BACKOFF_S,  # type: ignore[arg-type] # a fraction is as good
+            _TRIES_AFTER_THE_FIRST,
+            random_jitter_range=_BACKOFF_S,  # type: ignore[arg-type]
+        ),
     }
     try:
         if place.connection_string is not None:

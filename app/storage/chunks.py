@@ -46,3 +46,15 @@ def in_blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
             yield from blocks
     if kept:
         yield bytes(kept)
+
+
+def taken(chunks: Iterator[bytes], size: int) -> bytes:
+    """The first chunks, joined: all of them, or more than `size` bytes."""
+    found: list[bytes] = []
+    found_bytes = 0
+    for chunk in chunks:
+        found.append(chunk)
+        found_bytes += len(chunk)
+        if found_bytes > size:
+            break
+    return b"".join(found)

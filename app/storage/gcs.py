@@ -24,10 +24,11 @@ from app.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
+from app.storage.chunks import in_blocks, taken
 from app.storage.gcs_client import RETRY, TIMEOUT, GcsPlace, make_client
 from app.storage.keys import checked_prefix
 from app.storage.places import check_endpoint, read_place
-from app.storage.remote import PART_BYTES, SINGLE_PUT_BYTES, RemoteStore, parts_of
+from app.storage.remote import PART_BYTES, SINGLE_PUT_BYTES, RemoteStore
 
 __all__ = ["GcsPlace", "GcsStore", "gcs_place"]
 
@@ -69,13 +70,13 @@ class GcsStore(RemoteStore):
 
     def put(self, key: str, chunks: Iterable[bytes]) -> None:
         name = self._name(key)
-        parts = parts_of(chunks, SINGLE_PUT_BYTES, PART_BYTES)
-        head = next(parts, b"")
+        rest = iter(chunks)
+        head = taken(rest, SINGLE_PUT_BYTES)
         if len(head) <= SINGLE_PUT_BYTES:
             with self._translated(key):
                 self._blob(name).upload_from_string(head, content_type=_TYPE, **_BOUNDS)
             return
-        source = _Source(chain([head], parts))
+        source = _Source(in_blocks(chain([head], rest), PART_BYTES))
         try:
             with self._translated(key):
                 blob = self._blob(name, chunk_size=PART_BYTES)
@@ -171,17 +172,16 @@ class GcsStore(RemoteStore):
 
 
 class _Source(io.RawIOBase):
-    """What a resumable upload reads: parts, as a file that knows where it stands.
+    """What a resumable upload reads: blocks of PART_BYTES, as a file that knows where it stands.
 
-    The library takes a short read for the end of the file, so each is as long as asked for but the last.
+    The library asks for as many, and takes a shorter one for the end of the file.
     """
 
-    def __init__(self, parts: Iterator[bytes]) -> None:
-        self._parts = parts
-        self._rest = b""
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
         self._offset = 0
         self.fault: BaseException | None = None
-        """What whoever makes the parts raised: it is nobody's business here."""
+        """What whoever makes the blocks raised: it is nobody's business here."""
 
     def tell(self) -> int:
         return self._offset
@@ -190,21 +190,14 @@ class _Source(io.RawIOBase):
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        taken, missing = [self._rest], size - len(self._rest)
-        while missing > 0 and (part := self._next()):
-            taken.append(part)
-            missing -= len(part)
-        data = b"".join(taken)
-        self._rest = data[size:]
-        self._offset += min(size, len(data))
-        return data[:size]
-
-    def _next(self) -> bytes:
+        assert size == PART_BYTES
         try:
-            return next(self._parts, b"")
+            block = next(self._blocks, b"")
         except BaseException as error:
             self.fault = error
             raise
+        self._offset += len(block)
+        return block
 
 
 def _first_line(error: GoogleAPICallError) -> str:

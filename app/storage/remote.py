@@ -9,7 +9,7 @@ import io
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -22,8 +22,8 @@ from app.storage.objects import ObjectStore, folder_prefix
 SINGLE_PUT_BYTES = 8 * 1024 * 1024
 """An object up to this size goes up in one call."""
 
-PART_BYTES = 16 * 1024 * 1024
-"""Of a larger one. Azure takes 50,000 parts, Google any number of bytes up to 5 TiB."""
+PART_BYTES = 8 * 1024 * 1024
+"""Of a larger one. Azure takes 50,000 parts, Google any number of them; it wants multiples of 256 KiB."""
 
 WINDOW_BYTES = 2 * 1024 * 1024
 """What one call reads: most stored segments as a whole. So much memory does a reader take."""
@@ -129,16 +129,3 @@ class _Windows(io.RawIOBase):
         buffer[:size] = self._window[:size]
         self._window = self._window[size:]
         return size
-
-
-def parts_of(chunks: Iterable[bytes], first_bytes: int, part_bytes: int) -> Iterator[bytes]:
-    """The chunks, joined: a first part of more than `first_bytes` if there is so much, then parts of `part_bytes`."""
-    wanted, taken, taken_bytes = first_bytes + 1, [], 0
-    for chunk in chunks:
-        taken.append(chunk)
-        taken_bytes += len(chunk)
-        if taken_bytes >= wanted:
-            yield b"".join(taken)
-            wanted, taken, taken_bytes = part_bytes, [], 0
-    if taken:
-        yield b"".join(taken)

@@ -38,6 +38,7 @@ from app.errors import (
     StorageUnavailableError,
 )
 from app.lean_imports import without
+from app.storage.chunks import taken
 from app.storage.keys import checked_key, checked_prefix
 from app.storage.objects import ObjectStore, folder_prefix
 from app.storage.places import check_endpoint, read_place
@@ -101,7 +102,7 @@ class S3Store(ObjectStore):
     def put(self, key: str, chunks: Iterable[bytes]) -> None:
         name = self._name(key)
         rest = iter(chunks)
-        head = _take(rest, _SINGLE_PUT_BYTES)
+        head = taken(rest, _SINGLE_PUT_BYTES)
         if len(head) <= _SINGLE_PUT_BYTES:
             with self._translated(key):
                 self._s3().put_object(Bucket=self.place.bucket, Key=name, Body=head, **self._encryption)
@@ -313,18 +314,6 @@ def _smart_open() -> Any:
     smart_open.s3.RETRY.exceptions = []
     smart_open.s3.RETRY.client_error_codes = []
     return smart_open.s3
-
-
-def _take(chunks: Iterator[bytes], size: int) -> bytes:
-    """The first chunks, joined: all of them, or more than `size` bytes."""
-    taken: list[bytes] = []
-    taken_bytes = 0
-    for chunk in chunks:
-        taken.append(chunk)
-        taken_bytes += len(chunk)
-        if taken_bytes > size:
-            break
-    return b"".join(taken)
 
 
 def _kind(error: Exception) -> str:

@@ -86,7 +86,7 @@ def listener() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
     server.server_close()
 
 
-@pytest.mark.parametrize(("size", "calls"), [(10, [""]), (LARGE, ["block", "blocklist"])])
+@pytest.mark.parametrize(("size", "calls"), [(10, [""]), (LARGE, ["block", "block", "block", "blocklist"])])
 def test_azure_is_told(listener: tuple[str, list[tuple[str, str | None]]], size: int, calls: list[str]) -> None:
     url, seen = listener
     store = ObjectStore.from_url(
