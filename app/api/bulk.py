@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-import msgspec
-from flask import Response, g, request
+from flask import Response, request
 from werkzeug.routing import UnicodeConverter
 
 from app.api import job_query
@@ -20,11 +18,12 @@ from app.api.negotiation import require_json_accepted
 from app.api.paging import NOTICE, page_request
 from app.api.paging_docs import PAGE_HEADERS, PAGE_PARAMETERS, query_parameter
 from app.api.query_call import CALLBACK_HEADER, engine_of, read_query_call
-from app.api.query_docs import IDEMPOTENCY_KEY, LONGEST_KEY, QUERY_BODY, QUERY_PARAMETERS, REFUSED
+from app.api.query_docs import IDEMPOTENCY_KEY, QUERY_BODY, QUERY_PARAMETERS, REFUSED
 from app.api.result_docs import RESULT_PARAMETERS, RESULT_RESPONSES
 from app.api.result_headers import header_text
 from app.api.result_response import send_result
 from app.api.runtime import context, json_response
+from app.api.submitting import accepted, idempotency_key
 from app.api.upload_call import UploadCall
 from app.api.upload_docs import UPLOAD_BODY, UPLOAD_PARAMETERS, UPLOAD_RESPONSES
 from app.api.verdict_docs import RETRY_BODY, RETRY_RESPONSES, VERDICT_RESPONSES
@@ -34,13 +33,12 @@ from app.db.jobs import Job
 from app.domain.callback_documents import callback_summary
 from app.domain.criteria import DownloadCriteria, Engine
 from app.domain.pushes import failure_text
-from app.domain.status_document import job_item, status_document, submission_document
-from app.errors import InvalidInputError
+from app.domain.request_digest import digest_of
+from app.domain.status_document import job_item, status_document
 from app.services import control, listing
 from app.services.intake import receive
 from app.services.results import open_result
 from app.services.retrying import retry_failed
-from app.services.submission import Submission
 from app.services.submit import submit_download
 from app.services.verdicts import open_verdicts
 
@@ -66,7 +64,7 @@ class ObjectNameConverter(UnicodeConverter):
 class TargetConverter(ObjectNameConverter):
     """The name of an object to upload to; the words that stand for calls there are none, nor are ids of jobs."""
 
-    regex = r"(?!(?:download|query|jobs|workflows|v3|\d+)$)[^/]{1,200}"
+    regex = r"(?!(?:download|query|jobs|schedules|workflows|v3|\d+)$)[^/]{1,200}"
 
 
 def drop_hub(_endpoint: str | None, values: dict[str, Any] | None) -> None:
@@ -107,11 +105,11 @@ def _submit(criteria: DownloadCriteria, engine: Engine = "V3", **names: str) -> 
         caller(),
         criteria,
         engine=engine,
-        idempotency_key=_idempotency_key(),
+        idempotency_key=idempotency_key(),
         request_digest=_digest(instance_id, criteria, engine),
         **names,
     )
-    return _accepted(submission)
+    return accepted(submission)
 
 
 @blueprint.call("POST", f"/bulk/{TARGET}")
@@ -125,7 +123,7 @@ def upload(object_name: str) -> Response:
     The file is stored as it is sent, and read by the job: what is wrong with its rows is told there.
     """
     require_json_accepted(request)
-    key = _idempotency_key()
+    key = idempotency_key()
     call = UploadCall(request, object_name, most_bytes=context().settings.upload_max_bytes)
     submission = receive(
         context(),
@@ -136,14 +134,7 @@ def upload(object_name: str) -> Response:
         idempotency_key=key,
         callback_name=CALLBACK_HEADER,
     )
-    return _accepted(submission)
-
-
-def _accepted(submission: Submission) -> Response:
-    g.job_id = submission.job_id
-    headers = {NOTICE: header_text(submission.notice)} if submission.notice else None
-    document = submission_document(submission.instance_id, submission.job_id, submission.status)
-    return json_response(document, headers=headers)
+    return accepted(submission)
 
 
 @blueprint.call("GET", "/bulk/jobs")
@@ -212,10 +203,10 @@ def retry(job_id: int) -> Response:
     has the same object, options and callback; its rows keep their numbers.
     """
     require_json_accepted(request)
-    key = _idempotency_key()
+    key = idempotency_key()
     listing.get_job(context(), caller(), job_id)  # a foreign job is none, whatever the body says
     wish = read_wish(request)
-    return _accepted(retry_failed(context(), caller(), job_id, is_uncertain_too=wish, idempotency_key=key))
+    return accepted(retry_failed(context(), caller(), job_id, is_uncertain_too=wish, idempotency_key=key))
 
 
 @blueprint.call("PUT", f"/bulk/{JOB}/cancel")
@@ -303,17 +294,7 @@ def _status(job: Job) -> Response:
     return json_response(status_document(job, context().now()))
 
 
-def _idempotency_key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
-        raise InvalidInputError(
-            f"Idempotency-Key is not accepted: 1 to {LONGEST_KEY} printable ASCII characters.", field="Idempotency-Key"
-        )
-    return key
-
-
 def _digest(instance_id: int, criteria: DownloadCriteria, engine: Engine) -> str:
     """What makes two submissions the same one: instance, criteria and engine, not the spelling of the body."""
     older = [] if engine == "V3" else [engine]
-    canonical = msgspec.json.encode([instance_id, criteria.echo(), *older], order="deterministic")
-    return hashlib.sha256(canonical).hexdigest()
+    return digest_of(instance_id, criteria.echo(), *older)

@@ -3,7 +3,7 @@
 # ruff: noqa: N815 - names of the wire
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
@@ -83,6 +83,9 @@ class CriteriaSchema(Schema):
     class Meta:
         unknown = RAISE
 
+    others: ClassVar[tuple[str, ...]] = ()
+    """Accepted beside the criteria."""
+
     objectName = text(
         metadata={"description": "The kind of record, by its name in the element. Required but with continueFromJobId"}
     )
@@ -152,10 +155,9 @@ class CriteriaSchema(Schema):
     def refuse_other_criteria(self, given: Any, **_: Any) -> Any:
         """By name, so that nobody believes a filter to work that does not."""
         for name in given if isinstance(given, dict) else ():
-            if name not in SUPPORTED:
-                raise InvalidInputError(
-                    f"{name[:100]!r} is not a criterion; accepted: {', '.join(SUPPORTED)}.", field=f"/{name}"
-                )
+            if name not in SUPPORTED and name not in self.others:
+                accepted = ", ".join((*SUPPORTED, *self.others))
+                raise InvalidInputError(f"{name[:100]!r} is not a criterion; accepted: {accepted}.", field=f"/{name}")
         return given
 
     @validates_schema
@@ -172,8 +174,8 @@ class CriteriaSchema(Schema):
             raise ValidationError({"selectFields": [f"{given[:50]!r} names no field; names with commas are accepted."]})
 
     @post_load
-    def as_criteria(self, values: dict[str, Any], **_: Any) -> DownloadCriteria:
-        """Null is as good as absent."""
+    def as_criteria(self, values: dict[str, Any], **_: Any) -> Any:
+        """DownloadCriteria. Null is as good as absent."""
         about = values.get("metaData") or {}
         return DownloadCriteria(
             object_name=values.get("objectName", ""),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.api import bulk, callbacks, documentation, elements, errors, hooks, instances, operations
+from app.api import bulk, callbacks, documentation, elements, errors, hooks, instances, operations, schedules
 from app.api.runtime import EXTENSION, PREFIX
 from app.bootstrap import build_context, product_version
 from app.logs import configure_logs
@@ -36,10 +36,11 @@ def create_app(ctx: Context | None = None) -> Flask:
 
 def _register_blueprints(app: Flask) -> None:
     document = documentation.begin(app, product_version())
-    for blueprint in (bulk.blueprint, callbacks.blueprint, instances.blueprint, elements.blueprint):
+    of_an_instance = (bulk.blueprint, callbacks.blueprint, schedules.blueprint)
+    for blueprint in (*of_an_instance, instances.blueprint, elements.blueprint):
         document.register_blueprint(blueprint, url_prefix=PREFIX)
     # Not a second time in the document, which says so in words.
-    for blueprint in (bulk.blueprint, callbacks.blueprint):
+    for blueprint in of_an_instance:
         app.register_blueprint(blueprint, name=f"hub_{blueprint.name}", url_prefix=f"{PREFIX}/hubs/<hub>")
     app.register_blueprint(operations.blueprint)
     app.register_blueprint(documentation.blueprint)

@@ -25,7 +25,8 @@ from app.services.context import Caller, Context
 from app.services.elements import connector_of, pinned_connector
 
 _MAY_DIFFER = ("limit", "apiLimit", "format", "notificationUrl", "docsHubDetails", "metaData", "retentionHours")
-_ITS_OWN = frozenset({*_MAY_DIFFER, "continueFromJobId"})
+ITS_OWN = frozenset({*_MAY_DIFFER, "continueFromJobId"})
+"""Criteria that a job may name which goes on where another one stopped."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _check_alone(conn: Connection, source: Job) -> None:
 def _at_position(ctx: Context, conn: Connection, asked: DownloadCriteria, source: Job) -> GoingOn:
     before = DownloadCriteria.from_echo(source.criteria)
     for name in asked.differing(before):
-        if name not in _ITS_OWN:
+        if name not in ITS_OWN:
             raise InvalidInputError(
                 f"{name} differs from that of job {source.id}, which had more records: going on where it stopped, only "
                 f"{', '.join(_MAY_DIFFER)} may differ. Leave {name} out, or submit without continueFromJobId.",

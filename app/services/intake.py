@@ -160,7 +160,7 @@ def _submit(
     intake.check(options)
     digest = request_digest(instance_id, options, intake.digest)
     return submit_kept(
-        ctx, caller, intake, key, digest, lambda conn: _take_over(ctx, conn, caller, instance_id, intake, options)
+        ctx, caller, intake, key, digest, lambda conn: take_over(ctx, conn, caller, instance_id, intake, options)
     )
 
 
@@ -180,9 +180,10 @@ def submit_kept(
     return submission
 
 
-def _take_over(
+def take_over(
     ctx: Context, conn: Connection, caller: Caller, instance_id: int, intake: Intake, options: UploadOptions
 ) -> Submission:
+    """Make a job of what the intake has kept, in the caller's transaction. Raises as `receive`."""
     target = find_target(conn, caller.organisation_id, instance_id, options.object_name)
     check_options(target, options)  # again: the connector may have been changed while the file came
     if not intakes.remove(conn, intake.key):

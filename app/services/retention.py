@@ -6,7 +6,18 @@ from datetime import datetime
 
 import structlog
 
-from app.db import expiry, forgetting, idempotency, intakes, jobs, segments, upload_verdicts, uploads, workers
+from app.db import (
+    expiry,
+    forgetting,
+    idempotency,
+    intakes,
+    jobs,
+    schedule_runs,
+    segments,
+    upload_verdicts,
+    uploads,
+    workers,
+)
 from app.domain.segments import SegmentKey, job_prefix
 from app.errors import HaulageError
 from app.services.context import Context
@@ -137,6 +148,7 @@ def forget_rows(ctx: Context) -> bool:
     """Remove rows of jobs, submissions and processes that are long over. True where more of them are left."""
     with ctx.db.connection() as conn:
         forgotten = forgetting.forget_jobs(conn, older_than_s=ctx.settings.row_retention_s, limit=_ROW_BATCH)
+        over = schedule_runs.forget(conn, older_than_s=ctx.settings.row_retention_s, limit=_ROW_BATCH)
         expired = idempotency.delete_expired(conn, _ROW_BATCH)
         workers.forget_stopped(conn)
-    return _ROW_BATCH in {forgotten, expired}
+    return _ROW_BATCH in {forgotten, over, expired}

@@ -7,19 +7,17 @@ leaves them alone.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-
-import msgspec
 
 from app.db import idempotency, intakes, jobs, upload_verdicts, uploads
 from app.db.idempotency import Existing
 from app.db.jobs import Job
 from app.db.pool import Connection
 from app.db.uploads import Upload
+from app.domain.request_digest import digest_of
 from app.domain.rows import KEPT_FORM, kept_line
 from app.domain.uploads import RowVerdict, UploadOptions
 from app.errors import (
@@ -214,5 +212,4 @@ def _nothing(ctx: Context, source: _Source, rows: _Rows) -> str:
 
 
 def _digest(instance_id: int, job_id: int, *, is_uncertain_too: bool) -> str:
-    canonical = msgspec.json.encode([instance_id, "retry-failed", job_id, is_uncertain_too])
-    return hashlib.sha256(canonical).hexdigest()
+    return digest_of(instance_id, "retry-failed", job_id, is_uncertain_too)

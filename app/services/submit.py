@@ -51,24 +51,22 @@ def submit_download(
     """
     if caller.instance_id is None:
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
-    if criteria.child is not None and criteria.api_limit == 1:
-        raise InvalidInputError("apiLimit 1 is too small: a page and a `child` take 2 calls.", field="/apiLimit")
     check_callback(ctx, criteria.notification_url, callback_name)
     check_retention(ctx, criteria.retention_hours, "/retentionHours")
     # Only what must stand or fall with the key's row needs a transaction: the job is one statement.
     with ctx.db.connection() if idempotency_key is None else ctx.db.transaction() as conn:
         submission = submit_once(
-            conn, caller, idempotency_key, request_digest, lambda: _store(ctx, conn, caller, criteria, engine)
+            conn, caller, idempotency_key, request_digest, lambda: store_download(ctx, conn, caller, criteria, engine)
         )
     wake_sweepers(ctx)
     return submission
 
 
-def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine) -> Submission:
-    assert caller.instance_id is not None
-    pin = connectors.find_pin(conn, caller.organisation_id, caller.instance_id)
-    if pin.is_disabled:
-        raise ConflictError("The instance is disabled; enable it to submit jobs.")
+def store_download(
+    ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine = "V3"
+) -> Submission:
+    """The same in the caller's transaction; the callback's URL is not looked at. Raises as `submit_download`."""
+    pin = _pin_of(conn, caller)
     if criteria.continue_from_job_id is None:
         return _insert(ctx, conn, caller, criteria, engine, pin)
     with conn.transaction():
@@ -81,6 +79,19 @@ def _store(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCri
         return submission
 
 
+def check_download(ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria) -> ObjectSpec:
+    """Refuse what `store_download` would; nothing is stored. Returns the object. Raises as `submit_download`."""
+    return _planned(ctx, conn, caller, criteria, "V3", _pin_of(conn, caller))[0]
+
+
+def _pin_of(conn: Connection, caller: Caller) -> Pin:
+    assert caller.instance_id is not None
+    pin = connectors.find_pin(conn, caller.organisation_id, caller.instance_id)
+    if pin.is_disabled:
+        raise ConflictError("The instance is disabled; enable it to submit jobs.")
+    return pin
+
+
 def _insert(
     ctx: Context,
     conn: Connection,
@@ -91,6 +102,20 @@ def _insert(
     going_on: GoingOn | None = None,
 ) -> Submission:
     """All changes are in the last statement, so that it needs no transaction around it."""
+    wanted, criteria, new = _planned(ctx, conn, caller, criteria, engine, pin)
+    if going_on is not None and going_on.position is not None:
+        # A position is one in the list that was asked for, whichever engine asked.
+        new = replace(new, pushed=going_on.source.pushed)
+    jobs.insert(conn, new, spans_of(wanted.list, criteria, most=ctx.settings.slices, now=ctx.now()))
+    return Submission(new.id, new.instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)
+
+
+def _planned(
+    ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine, pin: Pin
+) -> tuple[ObjectSpec, DownloadCriteria, NewJob]:
+    """The object, what is asked of it, and the job: checked in every respect."""
+    if criteria.child is not None and criteria.api_limit == 1:
+        raise InvalidInputError("apiLimit 1 is too small: a page and a `child` take 2 calls.", field="/apiLimit")
     connector = pinned_connector(conn, pin.revision_id, pin.digest)
     wanted = find_listed(connector, criteria.object_name)
     if not wanted.is_downloadable:
@@ -104,12 +129,7 @@ def _insert(
     if criteria.child is not None:
         find_child(connector, wanted, criteria.child.object_name, criteria.child.key_field)
     check_target(ctx, conn, caller.organisation_id, criteria)
-    new = _new_job(ctx, caller, wanted, criteria, engine, pin)
-    if going_on is not None and going_on.position is not None:
-        # A position is one in the list that was asked for, whichever engine asked.
-        new = replace(new, pushed=going_on.source.pushed)
-    jobs.insert(conn, new, spans_of(wanted.list, criteria, most=ctx.settings.slices, now=ctx.now()))
-    return Submission(new.id, new.instance_id, notice=" ".join(_notices(criteria, new.page_size)) or None)
+    return wanted, criteria, _new_job(ctx, caller, wanted, criteria, engine, pin)
 
 
 def _new_job(

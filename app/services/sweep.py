@@ -21,6 +21,7 @@ from app.errors import BrokerUnavailableError, HaulageError
 from app.services.callback_settings import limits_of
 from app.services.context import Context
 from app.services.finish import BY_THE_USER, finish_run
+from app.services.schedule_runs import take_due
 
 log = structlog.get_logger()
 
@@ -63,18 +64,19 @@ def sweep(ctx: Context) -> Pass:
 
 
 def hint(ctx: Context) -> Pass:
-    """Only send the hints that are due: what a notification asks for, many times a second if need be."""
+    """Only make what is due and send the hints: what a notification asks for, many times a second if need be."""
     return _hint_pass(ctx, 0, 0)
 
 
 def _hint_pass(ctx: Context, expired: int, ended: int) -> Pass:
+    schedule_due_at = take_due(ctx)
     with ctx.db.connection() as conn:
         found = queue.look(conn)
     hints = _hint(ctx, found)
     with ctx.db.connection() as conn:
         owed_at = due_deliveries.next_due_at(conn, limits=limits_of(ctx))
         pushed_at = pushes.next_due_at(conn)
-    times = [at for at in (found.next_due_at, owed_at, pushed_at) if at is not None]
+    times = [at for at in (schedule_due_at, found.next_due_at, owed_at, pushed_at) if at is not None]
     next_due_at = min(times, default=None)
     return Pass(
         expired,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-import msgspec
 
 from app.connectors.model import Connector
 from app.connectors.objects import find_object
@@ -18,6 +15,7 @@ from app.db.pool import Connection
 from app.db.uploads import Upload
 from app.domain.ids import scatter
 from app.domain.jobs import FileFormat
+from app.domain.request_digest import digest_of
 from app.domain.uploads import UploadAction, UploadOptions
 from app.errors import ConflictError
 from app.services.context import Caller, Context
@@ -54,8 +52,7 @@ def check_options(target: Target, options: UploadOptions) -> None:
 
 def request_digest(instance_id: int, options: UploadOptions, file_digest: str) -> str:
     """What makes two submissions the same one: instance, options and the file's bytes, not how it was sent."""
-    canonical = msgspec.json.encode([instance_id, options.echo(), file_digest], order="deterministic")
-    return hashlib.sha256(canonical).hexdigest()
+    return digest_of(instance_id, options.echo(), file_digest)
 
 
 def store_job(

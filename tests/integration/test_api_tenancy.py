@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.api import bulk, callbacks, documentation, elements, instances, operations
+from app.api import bulk, callbacks, documentation, elements, instances, operations, schedules
 from app.api.authorization import require_element_caller, require_platform_caller
 from app.services import identity
 from tests.fixtures.door import PREFIX, Door
 
 PUBLIC = {"operations", "documentation"}
 PLATFORM = {"instances", "elements"}
-ELEMENT = {"bulk", "hub_bulk", "callbacks", "hub_callbacks"}
+ELEMENT = {"bulk", "hub_bulk", "callbacks", "hub_callbacks", "schedules", "hub_schedules"}
 
 
 def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
@@ -26,8 +26,16 @@ def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
 
 def path_of(rule: str, **ids: object) -> str:
     """A concrete path of a rule."""
-    values = {"job_id": 5, "instance_id": 5, "element": "sandbox", "hub": "crm", "object_name": "records"}
-    values |= {"event_id": "msg_5_1", **ids}
+    values = {
+        "job_id": 5,
+        "schedule_id": 5,
+        "instance_id": 5,
+        "event_id": "msg_5_1",
+        "element": "sandbox",
+        "hub": "crm",
+        "object_name": "records",
+        **ids,
+    }
     return re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", lambda found: str(values[found[1]]), rule).removeprefix(PREFIX)
 
 
@@ -38,7 +46,8 @@ def test_every_call_has_an_authentication_decision(door: Door) -> None:
         assert require_element_caller in hooks[name]
     for name in PLATFORM:
         assert require_platform_caller in hooks[name]
-    assert {each.blueprint.name for each in (bulk, callbacks, instances, elements)} <= PLATFORM | ELEMENT
+    named = (bulk, callbacks, schedules, instances, elements)
+    assert {each.blueprint.name for each in named} <= PLATFORM | ELEMENT
     assert {each.blueprint.name for each in (operations, documentation)} == PUBLIC
 
 
