@@ -177,6 +177,8 @@ class _Attempt:
                 writing.write(chunk)
                 self._sent_bytes += len(chunk)
                 self._keep_up()
+            for _ in writing.finish():
+                self._keep_up()
             is_newest = self._publish(writing, job)
         finally:
             writing.abandon()

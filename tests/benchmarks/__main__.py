@@ -8,8 +8,8 @@ from collections.abc import Callable
 from app.errors import HaulageError
 from tests.benchmarks import (
     api_load,
-    destination_folders,
     callbacks,
+    destination_folders,
     durability,
     many_jobs,
     memory,

@@ -155,7 +155,7 @@ def test_struck_at_any_step_nothing_is_doubled_and_nothing_left(
     engine.steps.arm(-1)
     push(engine, first)
     names = list(engine.steps.names)
-    assert {"before begin", "before write", "before publish", "after publish"} <= set(names)
+    assert {"before begin", "before write", "before finish", "before publish", "after publish"} <= set(names)
     for number, name in enumerate(names):
         engine.steps.arm(-1)
         path = f"at-{number}.jsonl"
