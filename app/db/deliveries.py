@@ -173,12 +173,12 @@ def record(conn: Connection, claimed: Claimed, outcome: Outcome, *, started_at: 
     )
 
 
-def wake_for_others(conn: Connection, claimed: Claimed) -> None:
-    """Tell the sweepers, when this commits, that a slot at the host is free, if more is due there."""
+def wake_for_others(conn: Connection, claimed: Claimed, *, of_any_host: bool) -> None:
+    """Tell the sweepers, when this commits, that a slot is free: if more is due at the host, or `of_any_host`."""
     conn.execute(
-        "select pg_notify('haulage_due', '') where exists (select 1 from deliveries where organisation_id = %s"
+        "select pg_notify('haulage_due', '') where %s or exists (select 1 from deliveries where organisation_id = %s"
         " and host = %s and next_attempt_at <= now() and lease_expires_at is null)",
-        (claimed.organisation_id, claimed.host),
+        (of_any_host, claimed.organisation_id, claimed.host),
     )
 
 

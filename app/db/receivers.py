@@ -31,14 +31,15 @@ def admit(conn: Connection, organisation_id: int, host: str, limits: Limits) -> 
     return is_sound or _has_room(conn, limits, is_failing=found["failure_count"] > 0)
 
 
-def note_answer(conn: Connection, organisation_id: int, host: str) -> None:
-    """It answered: whatever was put off is due again."""
-    conn.execute(
+def note_answer(conn: Connection, organisation_id: int, host: str) -> bool:
+    """It answered: whatever was put off is due again. False where it was sound before."""
+    cursor = conn.execute(
         "update receivers set failure_count = 0, last_error = null, paused_until = null, pause_s = null,"
         " answered_at = coalesce(answered_at, now())"
         " where organisation_id = %s and host = %s and (failure_count > 0 or answered_at is null)",
         (organisation_id, host),
     )
+    return cursor.rowcount == 1
 
 
 def note_failure(conn: Connection, organisation_id: int, host: str, error: str | None, limits: Limits) -> None:

@@ -41,8 +41,9 @@ def deliver(
     try:
         with ctx.db.transaction() as conn:
             deliveries.record(conn, claimed, outcome, started_at=started_at, duration_s=duration_s)
-            _note(ctx, conn, claimed, answer, outcome)
-            deliveries.wake_for_others(conn, claimed)
+            was_sound = _note(ctx, conn, claimed, answer, outcome)
+            # Hosts that are not sound share their slots: whichever waits for one may be at another host.
+            deliveries.wake_for_others(conn, claimed, of_any_host=not was_sound)
     except LostClaimError:
         _log.warning("callback.claim_lost", event_id=claimed.event_id, claim=claimed.claim)
         return None
@@ -94,13 +95,17 @@ def _post(ctx: Context, claimed: Claimed, sent_at: datetime) -> Answer:
     return send(ctx.http, request)
 
 
-def _note(ctx: Context, conn: Connection, claimed: Claimed, answer: Answer, outcome: Outcome) -> None:
-    """What the attempt tells of the receiver, in the transaction that records it and so fenced by its claim."""
-    match is_answering(answer):
-        case True:
-            receivers.note_answer(conn, claimed.organisation_id, claimed.host)
-        case False:
-            receivers.note_failure(conn, claimed.organisation_id, claimed.host, outcome.error, limits_of(ctx))
+def _note(ctx: Context, conn: Connection, claimed: Claimed, answer: Answer, outcome: Outcome) -> bool:
+    """What the attempt tells of the receiver, in the transaction that records it and so fenced by its claim.
+
+    True where the receiver is known to be sound, and was before.
+    """
+    found = is_answering(answer)
+    if found:
+        return not receivers.note_answer(conn, claimed.organisation_id, claimed.host)
+    if found is False:
+        receivers.note_failure(conn, claimed.organisation_id, claimed.host, outcome.error, limits_of(ctx))
+    return False
 
 
 def _lease_s(ctx: Context) -> float:

@@ -272,6 +272,22 @@ def test_the_end_of_an_attempt_wakes_the_sweepers_for_those_that_wait(outbox: Ou
         assert heard() == []
 
 
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_host_that_shares_its_slot_wakes_them_for_those_of_other_hosts(
+    outbox: Outbox, receiver: Receiver, status: int
+) -> None:
+    with outbox.db.connection() as conn:
+        workers.register(conn, name="callbacks", slots=0, callback_slots=2, version="1")
+    receiver.answer(status)
+    [mine] = owe_many(outbox, receiver.url, 1)
+    [other] = owe_many(outbox, "https://other.example/", 1)
+    assert hint(outbox) == [mine], "one slot for both"
+    with listening(outbox) as heard:
+        assert deliver(outbox.ctx, mine, WORKER) is not None
+        assert heard() == ["haulage_due"]
+    assert outbox.due() == [other]
+
+
 def listening(outbox: Outbox) -> "_Listening":
     return _Listening(outbox)
 
