@@ -29,6 +29,7 @@ up: env ## Start everything on this machine and stay; Ctrl-C stops it, the data 
 	@$(BIN)/python -m app.local.up
 
 test: env ## Run the default test suite (make test ARGS="-k cursor" for a part)
+	@$(BIN)/python -m tests.fixtures.azurite
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 chaos: env ## Break everything for some 25 minutes and count every record (make chaos ARGS="workers --scale 0.1 --seed 7")

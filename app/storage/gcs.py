@@ -38,7 +38,8 @@ _NO_ROOM = "quotaExceeded"
 _PASSING_REASONS = {"rateLimitExceeded", "userRateLimitExceeded", "backendError", "internalError"}
 _REFUSED = {401, 403}
 _MISSING = 404
-_PASSING = {408, 425, 429}
+_PASSING = {408, 410, 425, 429}
+"""410: an upload session that was lost."""
 _FULL = 507
 _FIRST_SERVER_FAULT = 500
 
@@ -81,9 +82,11 @@ class GcsStore(RemoteStore):
             with self._translated(key):
                 blob = self._blob(name, chunk_size=PART_BYTES)
                 blob.upload_from_file(source, content_type=_TYPE, **_BOUNDS)
-        except HaulageError:
+        except HaulageError as error:
             if source.fault is not None:
                 raise source.fault from None
+            if isinstance(error, ObjectMissingError):
+                raise StorageUnavailableError(f"object {key} in {self.url}: Google lost its upload session") from error
             raise
 
     def fetch(self, name: str, start: int, end: int) -> bytes:

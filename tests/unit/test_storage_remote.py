@@ -53,6 +53,7 @@ FAULTS: list[tuple[Callable[[], RemoteStore], Exception, type[Exception], str]] 
     (gs, google_says(507), StorageFullError, "is full"),
     (gs, google_says(403, "rateLimitExceeded"), StorageUnavailableError, "403 told"),
     (gs, google_says(429), StorageUnavailableError, "429 told"),
+    (gs, google_says(410), StorageUnavailableError, "410 told"),
     (gs, google_says(503), StorageUnavailableError, "503 told"),
     (gs, google_says(404), ObjectMissingError, "a/b"),
     (gs, google_says(400), StorageError, "400 told"),
@@ -176,6 +177,21 @@ def test_an_object_is_read_by_windows_and_no_call_more(size: int) -> None:
     with store.open("a") as source:
         assert len(source.read()) == size
     assert len(store.windows) == size // WINDOW_BYTES + 1
+
+
+def test_an_upload_session_that_is_lost_is_a_passing_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Google says 404 of it, as of an object that is missing."""
+    store = gs()
+
+    class Lost:
+        def upload_from_file(self, source: _Source, **_: Any) -> None:
+            source.read(PART_BYTES)
+            raise google_says(404)
+
+    monkeypatch.setattr(store, "_blob", lambda *_, **__: Lost())
+    monkeypatch.setattr(store, "_check_bucket", lambda _: None)
+    with pytest.raises(StorageUnavailableError, match="lost its upload session"):
+        store.put("a", [bytes(2 * PART_BYTES)])
 
 
 class Swallowing:
