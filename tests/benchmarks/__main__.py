@@ -9,7 +9,7 @@ from app.errors import HaulageError
 from tests.benchmarks import (
     api_load,
     callbacks,
-    destination_folders,
+    destinations,
     durability,
     many_jobs,
     memory,
@@ -40,7 +40,7 @@ CASES: dict[str, Callable[[Bench], None]] = {
     "memory": memory.run,
     "memory10m": memory.run_ten_million,
     "uploads": uploads.run,
-    "destinations": destination_folders.run,
+    "destinations": destinations.run,
     "callbacks": callbacks.run,
     "soak": soak.run,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -20,13 +19,14 @@ from app.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from app.storage.destinations import Given, open_destination
+from app.storage.destinations import Given, open_destination, s3_client
 from app.storage.destinations.model import Destination, ReplacedMeanwhileError, Writing
 from app.storage.destinations.s3_bucket import S3Bucket
 from tests.fixtures.destinations.child import chunks
 from tests.fixtures.destinations.gate import HttpTrouble
 from tests.fixtures.destinations.s3_buckets import S3Place
 from tests.fixtures.destinations.s3_moto import moto_place, moto_url  # noqa: F401 - fixtures
+from tests.fixtures.proxy import MakeProxy
 
 NONCE = "a" * 16
 CONFIG = {"bucket": "bucket", "region": "eu-central-1", "access_key_id": "AKIAKEY"}
@@ -284,6 +284,25 @@ def test_refusals_say_what_to_change(moto_place: S3Place, code: str, told: str) 
         destination.close()
 
 
+def test_a_slow_line_is_no_fault_while_bytes_move(
+    moto_place: S3Place,  # noqa: F811
+    make_proxy: MakeProxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A part takes twice as long as a call may be silent."""
+    monkeypatch.setattr(s3_client, "READ_TIMEOUT_S", 2)
+    proxy = make_proxy(moto_place.url)
+    destination = moto_place.settings.with_config(endpoint_url=proxy.url(moto_place.url)).open()
+    content = bytes(24 * 1024 * 1024)
+    writing = destination.begin("a", nonce=NONCE, most_bytes=10**12, note=lambda _: None)
+    writing.write(content)
+    state = writing.state()
+    proxy.delay_s = 0.012
+    writing.publish(state)
+    destination.close()
+    assert moto_place.read(moto_place.prefix + "a") == content
+
+
 # What died between creating an upload and noting it
 
 
@@ -399,5 +418,5 @@ def test_a_name_that_leads_to_a_private_address_is_not_dialled(monkeypatch: pyte
 def test_more_than_s3_takes_is_refused_before_a_byte_leaves() -> None:
     destination = open_with()
     with pytest.raises(StorageError, match="5 TiB"):
-        destination.begin("a", nonce=NONCE, most_bytes=6 * 2**40, note=os.fspath)
+        destination.begin("a", nonce=NONCE, most_bytes=6 * 2**40, note=lambda _: None)
     destination.close()

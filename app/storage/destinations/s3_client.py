@@ -26,6 +26,7 @@ READ_TIMEOUT_S = 30
 """Without a byte in or out."""
 PUBLISH_TIMEOUT_S = 600
 """For the answer to CompleteMultipartUpload: some servers copy all parts before they give it."""
+_PIECE_BYTES = 256 * 1024
 _UNREAD = {"config_file": os.devnull, "credentials_file": os.devnull}
 
 
@@ -65,25 +66,42 @@ def _be_patient(context: dict[str, Any], **_: Any) -> None:
     context["read_timeout"] = PUBLISH_TIMEOUT_S
 
 
+class _InPieces:
+    """Sends bodies in pieces: a socket's time limit is for all that one call hands over, and parts are large.
+
+    Whole, a part of 8 MiB would fail on every line slower than that in half a minute, divided by the parts beside it.
+    """
+
+    def send(self, data: Any) -> None:
+        if not isinstance(data, (bytes, bytearray)) or len(data) <= _PIECE_BYTES:
+            super().send(data)  # type: ignore[misc] # of botocore's connection
+            return
+        with memoryview(data) as whole:
+            for start in range(0, len(data), _PIECE_BYTES):
+                super().send(whole[start : start + _PIECE_BYTES])  # type: ignore[misc]
+
+
 def _checked_pools(policy: AddressPolicy) -> dict[str, type]:
     """Botocore's pools, whose connections ask `policy` about the address that they are about to dial."""
 
     def connect(connection: Any, scheme: str) -> socket.socket:
         host, timeout_s = connection._dns_host, connection.timeout  # noqa: SLF001 - urllib3's own name of what it dials
         try:
-            return create_checked_connection(policy, host, connection.port, scheme, timeout_s)
+            dialled = create_checked_connection(policy, host, connection.port, scheme, timeout_s)
         except socket.gaierror as error:
             raise NameResolutionError(host, connection, error) from error
         except TimeoutError as error:
             raise ConnectTimeoutError(connection, f"no connection to {host} within {timeout_s:g} s") from error
         except OSError as error:
             raise NewConnectionError(connection, f"no connection to {host}: {error}") from error
+        dialled.settimeout(READ_TIMEOUT_S)
+        return dialled
 
-    class Plain(AWSHTTPConnection):  # type: ignore[misc] # botocore has no types
+    class Plain(_InPieces, AWSHTTPConnection):  # type: ignore[misc] # botocore has no types
         def _new_conn(self) -> socket.socket:
             return connect(self, "http")
 
-    class Secure(AWSHTTPSConnection):  # type: ignore[misc]
+    class Secure(_InPieces, AWSHTTPSConnection):  # type: ignore[misc]
         def _new_conn(self) -> socket.socket:
             return connect(self, "https")
 

@@ -51,6 +51,8 @@ class S3Writing(Writing):
         self._notes: list[str] = []
         self._part_bytes = part_bytes(most_bytes)
         self._part = bytearray()
+        self._filled = 0
+        self._spare: list[bytearray] = []  # filled anew: parts that came and went would scatter over the heap
         self._parts: ParallelParts[str] = ParallelParts(self._send, parts_at_once(self._part_bytes))
         self._upload_id = ""
         self._is_over = False
@@ -58,19 +60,23 @@ class S3Writing(Writing):
     def write(self, chunk: bytes) -> None:
         rest = memoryview(chunk)
         while rest:
-            if len(self._part) == self._part_bytes:
+            if self._filled == self._part_bytes:
                 self._add_part()
-            room = self._part_bytes - len(self._part)
-            self._part += rest[:room]
-            rest = rest[room:]
+            taken = rest[: self._part_bytes - self._filled]
+            self._part[self._filled : self._filled + len(taken)] = taken
+            self._filled += len(taken)
+            rest = rest[len(taken) :]
 
     def _add_part(self) -> None:
         if not self._upload_id:
             self._remember(f"{_BEGUN}{int(time.time())}")
             self._upload_id = self._bucket.create_upload(self._name, self._nonce)
             self._remember(_UPLOAD + self._upload_id)
-        part, self._part = self._part, bytearray()
+        part = self._part
+        del part[self._filled :]
         self._parts.add(part)
+        self._part = self._spare.pop() if self._spare else bytearray()
+        self._filled = 0
 
     def _remember(self, text: str) -> None:
         self._notes.append(text)
@@ -78,9 +84,11 @@ class S3Writing(Writing):
 
     def _send(self, number: int, part: bytearray) -> str:
         try:
-            return self._bucket.send_part(self._name, self._upload_id, number, part)
+            etag = self._bucket.send_part(self._name, self._upload_id, number, part)
         except ObjectMissingError as error:
             raise self._gone() from error
+        self._spare.append(part)
+        return etag
 
     def state(self) -> Seen:
         try:
@@ -91,7 +99,7 @@ class S3Writing(Writing):
 
     def publish(self, state: Any) -> None:
         """Compares by itself first: servers that do not know conditions are then at least not far off."""
-        if self._upload_id and self._part:
+        if self._upload_id and self._filled:
             self._add_part()
         etags = self._parts.finish() if self._upload_id else []
         if not self.state().may_be(state):
@@ -131,7 +139,7 @@ class S3Writing(Writing):
             return
         self._is_over = True
         self._parts.stop()
-        self._part = bytearray()
+        self._part, self._spare = bytearray(), []
         with suppress(HaulageError):
             discard(self._bucket, self._name, self._notes)
 
