@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 import structlog
@@ -16,7 +17,7 @@ from app.db.notices import listen, take_all, wait_for_notify
 from app.db.pool import Connection
 from app.errors import BrokerUnavailableError, ConfigError, HaulageError
 from app.logs import configure_logs
-from app.services import retention
+from app.services import retention, workflows
 from app.services.context import Context
 from app.services.deliver import give_up_put_off
 from app.services.stalls import StallWatch
@@ -51,6 +52,7 @@ class Sweeper:
         self._swept_at = 0.0
         self._forgot_at = 0.0
         self._tidier: threading.Thread | None = None
+        self._feeder: threading.Thread | None = None
         self._stalls = StallWatch(ctx)
         self._looked_at = 0.0
 
@@ -75,8 +77,9 @@ class Sweeper:
             except Exception:
                 log.exception("sweep.crashed")
             self._sleep(sleep_s)
-        if self._tidier is not None:
-            self._tidier.join(_LAST_TIDY_S)
+        for beside in (self._tidier, self._feeder):
+            if beside is not None:
+                beside.join(_LAST_TIDY_S)
         if self._conn is not None:
             self._conn.close()
 
@@ -93,16 +96,12 @@ class Sweeper:
     def _whole_pass(self, now: float) -> Pass:
         self._swept_at = now
         done = sweep(self._ctx)
-        self._begin_to_tidy()
+        # Beside: a slow store, or a job of many segments, must not hold up hints.
+        self._tidier = _begun(self._tidier, "retention", self._tidy)
+        self._feeder = _begun(self._feeder, "workflows", self._feed)
         if done.ended or done.expired:
             log.info("sweep.done", ended=done.ended, expired=done.expired)
         return done
-
-    def _begin_to_tidy(self) -> None:
-        """In a thread beside, one at a time: a slow store, or a job of many segments, must not hold up hints."""
-        if self._tidier is None or not self._tidier.is_alive():
-            self._tidier = threading.Thread(target=self._tidy, name="retention", daemon=True)
-            self._tidier.start()
 
     def _tidy(self) -> None:
         try:
@@ -120,6 +119,14 @@ class Sweeper:
             log.warning("retention.failed", reason=error.message)
         except Exception:
             log.exception("retention.crashed")
+
+    def _feed(self) -> None:
+        try:
+            workflows.feed_due(self._ctx)
+        except HaulageError as error:
+            log.warning("workflows.failed", reason=error.message)
+        except Exception:
+            log.exception("workflows.crashed")
 
     def _until_next(self, done: Pass) -> float:
         sleep_s = self._ctx.settings.sweep_s
@@ -146,6 +153,15 @@ class Sweeper:
                     return
             except HaulageError:
                 self._conn = None
+
+
+def _begun(thread: threading.Thread | None, name: str, work: Callable[[], None]) -> threading.Thread:
+    """A thread that does the work; the one that is still at it, if there is one."""
+    if thread is not None and thread.is_alive():
+        return thread
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def main() -> None:

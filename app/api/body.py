@@ -43,16 +43,35 @@ class BodyParser(FlaskParser):
 
 def read_json(req: Request) -> dict[str, Any]:
     """Decode the body. Raises InvalidInputError, UnsupportedMediaTypeError; the framework refuses large bodies."""
+    return read_object(_body(req, "a JSON object"))
+
+
+def read_array(req: Request) -> list[Any]:
+    """The same of a body that is an array."""
+    value = _decoded(_body(req, "a JSON array"), "The body")
+    if not isinstance(value, list):
+        raise InvalidInputError(f"The body is {_kind(value)}; a JSON array is accepted.")
+    return value
+
+
+def _body(req: Request, accepted: str) -> bytes:
     if req.mimetype and not req.is_json:
         raise UnsupportedMediaTypeError(f"Content-Type {req.mimetype!r} is not accepted: application/json.")
     body = req.get_data()
     if not body:
-        raise InvalidInputError("The body is empty; a JSON object is accepted.")
-    return read_object(body)
+        raise InvalidInputError(f"The body is empty; {accepted} is accepted.")
+    return body
 
 
 def read_object(text: bytes | str, name: str = "The body") -> dict[str, Any]:
     """An object as JSON text. Raises InvalidInputError, whose text begins with `name`."""
+    value = _decoded(text, name)
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"{name} is {_kind(value)}; a JSON object is accepted.")
+    return value
+
+
+def _decoded(text: bytes | str, name: str) -> Any:
     try:
         value = _decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -60,8 +79,6 @@ def read_object(text: bytes | str, name: str = "The body") -> dict[str, Any]:
     except RecursionError as error:
         raise InvalidInputError(f"{name} is nested deeper than {MAX_DEPTH} levels.") from error
     check_values(value, name)
-    if not isinstance(value, dict):
-        raise InvalidInputError(f"{name} is {_kind(value)}; a JSON object is accepted.")
     return value
 
 
@@ -109,7 +126,7 @@ def _shown(value: Any) -> str:
 
 
 def _kind(value: Any) -> str:
-    names = {list: "an array", str: "a text", bool: "a boolean", type(None): "null"}
+    names = {list: "an array", dict: "an object", str: "a text", bool: "a boolean", type(None): "null"}
     return names.get(type(value), "a number")
 
 

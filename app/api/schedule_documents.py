@@ -20,6 +20,7 @@ def schedule_document(shown: Shown) -> dict[str, Any]:
         "id": found.id,
         "instanceId": found.instance_id,
         "jobCriteria": found.criteria,
+        "target": found.target and {"instanceId": found.target["instanceId"], **found.target["options"]},
         **terms_document(found),
         "paused": is_paused,
         "nextDueAt": None if is_paused or found.next_due_at is None else _text(found.next_due_at),
@@ -55,7 +56,8 @@ def run_document(run: ScheduleRun) -> dict[str, Any]:
         "dueCount": run.due_count,
         "state": _state(run),
         "jobId": run.job_id,
-        "note": run.note,
+        "uploadJobId": run.upload_job_id,
+        "note": " ".join(each for each in (run.note, run.feed_note) if each) or None,
         "createdDate": _text(run.created_at),
     }
 

@@ -93,6 +93,9 @@ class ScheduleRunSchema(Schema):
         },
     )
     jobId = fields.Integer(required=True, allow_none=True)
+    uploadJobId = fields.Integer(
+        required=True, allow_none=True, metadata={"description": "Of a workflow: the job that the result was given to"}
+    )
     note = fields.String(required=True, allow_none=True)
     createdDate = fields.String(required=True)
 
@@ -104,6 +107,11 @@ class ScheduleSchema(Schema):
     instanceId = fields.Integer(required=True)
     name = fields.String(required=True)
     jobCriteria = fields.Dict(required=True)
+    target = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"description": "Of a workflow: the upload that each result is given to"},
+    )
     cron = fields.String(required=True)
     timeZone = fields.String(required=True)
     catchUp = fields.String(required=True, metadata={"enum": [each.value for each in CatchUp]})

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.api import bulk, callbacks, documentation, elements, errors, hooks, instances, operations, schedules
+from app.api import (
+    bulk,
+    callbacks,
+    documentation,
+    elements,
+    errors,
+    hooks,
+    instances,
+    operations,
+    schedules,
+    workflows,
+)
 from app.api.runtime import EXTENSION, PREFIX
 from app.bootstrap import build_context, product_version
 from app.logs import configure_logs
@@ -36,7 +47,7 @@ def create_app(ctx: Context | None = None) -> Flask:
 
 def _register_blueprints(app: Flask) -> None:
     document = documentation.begin(app, product_version())
-    of_an_instance = (bulk.blueprint, callbacks.blueprint, schedules.blueprint)
+    of_an_instance = (bulk.blueprint, callbacks.blueprint, schedules.blueprint, workflows.blueprint)
     for blueprint in (*of_an_instance, instances.blueprint, elements.blueprint):
         document.register_blueprint(blueprint, url_prefix=PREFIX)
     # Not a second time in the document, which says so in words.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -90,3 +91,25 @@ def put_off(conn: Connection, feed: Feed, *, in_s: float, note: str) -> None:
         f"update feeds set next_try_at = now() + make_interval(secs => %(in)s), note = %(note)s where {_MINE}",
         {"in": in_s, "note": note, "job": feed.download_job_id, "claim": feed.claim},
     )
+
+
+@dataclass(frozen=True)
+class Links:
+    """What else belongs to a download."""
+
+    schedule_name: str | None
+    """Of the schedule that made it."""
+    upload_job_id: int | None
+    note: str | None
+
+
+def find_links(conn: Connection, job_ids: Sequence[int]) -> dict[int, Links]:
+    """By job, of those that a schedule made or whose result is given to an upload."""
+    rows = conn.execute(
+        "select asked.id, schedules.name as schedule_name, feeds.upload_job_id, feeds.note"
+        " from unnest(%s::bigint[]) as asked (id) left join schedule_runs on schedule_runs.job_id = asked.id"
+        " left join schedules on schedules.id = schedule_runs.schedule_id"
+        " left join feeds on feeds.download_job_id = asked.id",
+        (list(job_ids),),
+    ).fetchall()
+    return {row.pop("id"): Links(**row) for row in rows}

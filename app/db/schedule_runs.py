@@ -27,11 +27,16 @@ class ScheduleRun:
     created_at: datetime
     job_status: JobStatus | None = None
     """None without a job, or where it is forgotten."""
+    upload_job_id: int | None = None
+    """Of a workflow: the job that the result was given to."""
+    feed_note: str | None = None
+    """Why it was not, so far."""
 
 
 _SELECT = (
-    "select schedule_runs.*, jobs.status as job_status from schedule_runs"
-    " left join jobs on jobs.id = schedule_runs.job_id where schedule_id = %(schedule)s"
+    "select schedule_runs.*, jobs.status as job_status, feeds.upload_job_id, feeds.note as feed_note"
+    " from schedule_runs left join jobs on jobs.id = schedule_runs.job_id"
+    " left join feeds on feeds.download_job_id = schedule_runs.job_id where schedule_id = %(schedule)s"
 )
 _INSERT = """
 with schedule as (update schedules set run_count = run_count + 1 where id = %(schedule)s returning id, run_count)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.db import jobs, queue
+from app.db import feeds, jobs, queue
 from app.db.delivery_listing import ListedDelivery, find_one
+from app.db.feeds import Links
 from app.db.job_conditions import JobFilter
 from app.db.jobs import Job, ListedJob
 from app.db.pool import Connection
@@ -74,3 +75,17 @@ def list_jobs(ctx: Context, caller: Caller, *, after: int, page_size: int, narro
         found = jobs.find_page(conn, caller.organisation_id, caller.instance_id, before, page_size + 1, narrow)
     more = len(found) > page_size
     return JobPage(found[:page_size], found[page_size - 1].id if more else None)
+
+
+@dataclass(frozen=True)
+class LinkedPage(JobPage):
+    """With what else belongs to each job, by its id."""
+
+    links: dict[int, Links]
+
+
+def list_linked(ctx: Context, caller: Caller, *, after: int, page_size: int, narrow: JobFilter | None) -> LinkedPage:
+    """As `list_jobs`."""
+    page = list_jobs(ctx, caller, after=after, page_size=page_size, narrow=narrow)
+    with ctx.db.connection() as conn:
+        return LinkedPage(page.jobs, page.next_after, feeds.find_links(conn, [job.id for job in page.jobs]))

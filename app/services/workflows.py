@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -16,6 +17,8 @@ import structlog
 from app.db import feeds
 from app.db.feeds import Feed
 from app.db.pool import Connection
+from app.domain.criteria import DownloadCriteria
+from app.domain.request_digest import digest_of
 from app.domain.uploads import UploadOptions
 from app.errors import (
     CommitInDoubtError,
@@ -28,8 +31,9 @@ from app.errors import (
 from app.services.context import Caller, Context
 from app.services.intake import Intake, take_over
 from app.services.results import Result, open_result
-from app.services.submission import wake_sweepers
-from app.services.upload_job import find_target
+from app.services.submission import Submission, check_callback, submit_once, wake_sweepers
+from app.services.submit import store_download
+from app.services.upload_job import check_options, find_target
 from app.storage.chunks import in_blocks
 from app.storage.reading import iter_plain
 
@@ -54,6 +58,51 @@ def feed_later(conn: Connection, caller: Caller, download_job_id: int, target: d
         instance_id=target["instanceId"],
         options=target["options"],
     )
+
+
+@dataclass(frozen=True)
+class Target:
+    """The upload that a download is to feed."""
+
+    instance_id: int
+    options: UploadOptions
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """As rows keep it."""
+        return {"instanceId": self.instance_id, "options": self.options.echo()}
+
+
+def check_workflow(ctx: Context, caller: Caller, target: Target) -> None:
+    """Refuse what no upload of it could be. Raises NotFoundError for another tenant's instance, ConflictError,
+    InvalidInputError, AddressRefusedError.
+    """
+    check_callback(ctx, target.options.notification_url, "notificationUrl")
+    with ctx.db.connection() as conn:
+        found = find_target(conn, caller.organisation_id, target.instance_id, target.options.object_name)
+        check_options(found, target.options)
+
+
+def submit_workflow(
+    ctx: Context, caller: Caller, criteria: DownloadCriteria, target: Target, *, idempotency_key: str | None = None
+) -> Submission:
+    """Submit the download, and owe its upload. With an Idempotency-Key the same call gives the same job for 24 h.
+
+    Raises as `submit_download` and `check_workflow`; then nothing is stored.
+    """
+    check_workflow(ctx, caller, target)
+    check_callback(ctx, criteria.notification_url, "notificationUrl")
+    digest = digest_of(caller.instance_id, "workflow", criteria.echo(), target.stored)
+
+    def store(conn: Connection) -> Submission:
+        submission = store_download(ctx, conn, caller, criteria)
+        feed_later(conn, caller, submission.job_id, target.stored)
+        return submission
+
+    with ctx.db.transaction() as conn:
+        submission = submit_once(conn, caller, idempotency_key, digest, lambda: store(conn))
+    wake_sweepers(ctx)
+    return submission
 
 
 def feed_due(ctx: Context) -> int:

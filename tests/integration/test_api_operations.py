@@ -112,7 +112,8 @@ def test_the_document_describes_every_call(door: Door) -> None:
         for method in calls
         if method != "parameters"
     }
-    hidden = {operations.blueprint.name, documentation.blueprint.name, "hub_bulk", "hub_callbacks", "hub_schedules"}
+    of_hubs = {"hub_bulk", "hub_callbacks", "hub_schedules", "hub_workflows"}
+    hidden = {operations.blueprint.name, documentation.blueprint.name, *of_hubs}
     offered = {
         (method, re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule).removeprefix(PREFIX))
         for rule in door.app.url_map.iter_rules()

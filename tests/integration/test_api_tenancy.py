@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.api import bulk, callbacks, documentation, elements, instances, operations, schedules
+from app.api import bulk, callbacks, documentation, elements, instances, operations, schedules, workflows
 from app.api.authorization import require_element_caller, require_platform_caller
 from app.services import identity
 from tests.fixtures.door import PREFIX, Door
 
 PUBLIC = {"operations", "documentation"}
 PLATFORM = {"instances", "elements"}
-ELEMENT = {"bulk", "hub_bulk", "callbacks", "hub_callbacks", "schedules", "hub_schedules"}
+OF_INSTANCES = {"bulk", "callbacks", "schedules", "workflows"}
+ELEMENT = OF_INSTANCES | {f"hub_{name}" for name in OF_INSTANCES}
 
 
 def routes(app: Flask) -> Iterator[tuple[str, str, str]]:
@@ -46,7 +47,7 @@ def test_every_call_has_an_authentication_decision(door: Door) -> None:
         assert require_element_caller in hooks[name]
     for name in PLATFORM:
         assert require_platform_caller in hooks[name]
-    named = (bulk, callbacks, schedules, instances, elements)
+    named = (bulk, callbacks, schedules, workflows, instances, elements)
     assert {each.blueprint.name for each in named} <= PLATFORM | ELEMENT
     assert {each.blueprint.name for each in (operations, documentation)} == PUBLIC
 

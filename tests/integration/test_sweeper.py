@@ -10,11 +10,13 @@ import pytest
 
 from app.db import notices, workers
 from app.errors import BrokerUnavailableError
-from app.services import retention
+from app.services import retention, workflows
 from app.services import sweep as passes
 from app.services.context import Context
+from app.services.schedules import create_schedule
 from app.services.sweep import Pass
 from tests.fakes.engine import Engine, Hints
+from tests.fakes.schedules import wish
 from tests.fixtures.waiting import wait_until
 from workers import sweeper as process
 from workers.sweeper import Sweeper
@@ -145,3 +147,27 @@ def test_a_sweeper_starts_warm_and_without_a_broker_all_the_same(engine: Engine,
     hints.is_down = is_down
     Sweeper(replace(engine.ctx, enqueuer=hints)).warm_up()
     assert hints.is_warm is not is_down
+
+
+def test_it_sleeps_until_the_next_schedule_is_due_and_no_longer(engine: Engine, log: Log) -> None:
+    engine.hints.is_down = True  # nothing of this needs a broker
+    with running(engine, log):
+        create_schedule(engine.ctx, engine.tenant.caller, wish(cron="* * * * * ?", allowOverlap=True))
+        wait_until(lambda: len(engine.rows("select 1 from schedule_runs")) >= 3, "three due times")
+    assert set(log.names) == {"hint"}, "each was taken at once"
+    due = [row["due_at"] for row in engine.rows("select due_at from schedule_runs order by number")]
+    assert len(engine.rows("select id from jobs")) == len(set(due)) == len(due)
+
+
+def test_it_gives_results_to_the_uploads_that_wait_for_them(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fed = threading.Event()
+    monkeypatch.setattr(workflows, "feed_due", lambda _: fed.set())
+    engine.configure(sweep_s=0.05)
+    sweeper = Sweeper(engine.ctx)
+    thread = threading.Thread(target=sweeper.run)
+    thread.start()
+    try:
+        assert fed.wait(30)
+    finally:
+        sweeper.stop()
+        thread.join()

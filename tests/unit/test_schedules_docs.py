@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.schedule_schemas import OWN_NAMES, ScheduleRunSchema, ScheduleSchema
+from app.api.schedule_schemas import FORGOTTEN, OWN_NAMES, ScheduleRunSchema, ScheduleSchema
 from app.domain.schedules import CatchUp, RunKind
 from app.local.procfile import CHECKOUT
 
@@ -10,7 +10,17 @@ GUIDE = (CHECKOUT / "docs" / "schedules.md").read_text()
 
 
 @pytest.mark.parametrize(
-    "name", [*OWN_NAMES, *ScheduleSchema().fields, *ScheduleRunSchema().fields, *CatchUp, *RunKind, "SKIPPED", "FAILED"]
+    "name",
+    [
+        *OWN_NAMES,
+        *ScheduleSchema().fields,
+        *ScheduleRunSchema().fields,
+        *CatchUp,
+        *RunKind,
+        FORGOTTEN,
+        "SKIPPED",
+        "FAILED",
+    ],
 )
 def test_it_names(name: str) -> None:
     assert f"`{name}`" in GUIDE

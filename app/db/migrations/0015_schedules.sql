@@ -44,6 +44,7 @@ create table schedule_runs (
   primary key (schedule_id, number)
 );
 create unique index schedule_runs_once on schedule_runs (schedule_id, due_at) where kind = 'DUE';
+create index schedule_runs_of_job on schedule_runs (job_id) where job_id is not null;
 create index schedule_runs_by_age on schedule_runs (created_at);
 
 -- The second half of a workflow: the upload that a download is to feed once it has COMPLETED.
