@@ -28,7 +28,7 @@ _EXPOSED = (
 )
 _ALLOWED_HEADERS = (
     "Authorization, Content-Type, Accept, Idempotency-Key, If-None-Match, Range, If-Range,"
-    " Elements-Async-Callback-Url, Elements-Version"
+    " Elements-Async-Callback-Url, Elements-Version, Elements-Schedule-Request"
 )
 
 

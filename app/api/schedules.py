@@ -34,6 +34,8 @@ blueprint = ApiBlueprint("schedules", __name__, description="Downloads that are 
 blueprint.before_request(require_element_caller)
 blueprint.url_value_preprocessor(drop_hub)
 
+_MOST = 100
+"""Schedules of a page: each tells its due times and runs."""
 _NOTICE_HEADER = {"Elements-Error": {"schema": {"type": "string"}, "description": "What was ignored"}}
 _CHANGE_BODY: dict[str, Any] = {
     "description": "What is to change, by the names of a new schedule; null takes a criterion away",
@@ -67,7 +69,7 @@ def create(wish: Wish) -> Response:
 def list_all() -> Response:
     """List schedules"""
     require_json_accepted(request)
-    page = page_request()
+    page = page_request(_MOST)
     found = schedules.list_schedules(context(), caller(), after=page.after, page_size=page.size)
     items = [schedule_document(each) for each in found.items]
     return json_response(items, headers=page.headers(len(items), next_after=found.next_after))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.db.pool import Connection, Row, as_json
 from app.domain.ids import scatter
@@ -157,6 +157,24 @@ def lock_due(conn: Connection, schedule_id: int, now: datetime) -> Schedule | No
         f"{_SELECT} and schedules.id = %s and next_due_at <= %s and {_DUE} and not ({_UNDER_WAY})", (schedule_id, now)
     ).fetchone()
     return None if row is None else _read(row)
+
+
+class Look(NamedTuple):
+    """`earliest`: the first due time of all, be it over or not."""
+
+    now: datetime
+    earliest: datetime | None
+
+
+def look(conn: Connection, now: datetime | None = None) -> Look:
+    """One statement, since sweepers look many times a second. `now`: by the database's clock, but for tests."""
+    row = conn.execute(
+        "select coalesce(%s::timestamptz, clock_timestamp()) as now,"
+        " (select min(next_due_at) from schedules where paused_at is null and deleted_at is null) as earliest",
+        (now,),
+    ).fetchone()
+    assert row is not None
+    return Look(**row)
 
 
 def next_due_at(conn: Connection, now: datetime) -> datetime | None:

@@ -6,7 +6,7 @@ after any crash, and after a COMMIT in doubt, the next look finds either all of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
@@ -33,34 +33,37 @@ _BATCH = 50
 
 _CRASHED = "The job could not be made; the log of the sweeper says why."
 
-Clock = Callable[[Connection], datetime]
 
-
-def take_due(ctx: Context, clock: Clock = schedules.clock) -> datetime | None:
+def take_due(ctx: Context, now: datetime | None = None) -> datetime | None:
     """Make the runs that are due. Returns when there is something to do again; None: when something changes.
 
-    `clock`: the database's, but for tests. One bad schedule does not stop the others. Raises DatabaseUnavailableError.
+    `now`: by the database's clock, but for tests. One bad schedule does not stop the others. Raises
+    DatabaseUnavailableError.
     """
     with ctx.db.connection() as conn:
-        now = clock(conn)
+        now, earliest = schedules.look(conn, now)
+        if earliest is None or earliest > now:
+            return earliest
         due = schedules.find_due(conn, now, _BATCH)
-    for schedule_id in due:
-        _take_each(ctx, schedule_id, now)
-    if len(due) == _BATCH:
+    taken = [schedule_id for schedule_id in due if _is_any_taken(ctx, schedule_id, now)]
+    if taken and len(due) == _BATCH:
         return now
     with ctx.db.connection() as conn:
         return schedules.next_due_at(conn, now)
 
 
-def _take_each(ctx: Context, schedule_id: int, now: datetime) -> None:
+def _is_any_taken(ctx: Context, schedule_id: int, now: datetime) -> bool:
+    """Take all that is due of the schedule, one after the other."""
+    is_any = False
     try:
         while _is_taken(ctx, schedule_id, now):
-            pass
+            is_any = True
     except HaulageError as error:  # the next look finds it due again, unless the COMMIT stands
         log.warning("schedule.not_taken", schedule=schedule_id, reason=error.message)
     except Exception:
         log.exception("schedule.not_taken", schedule=schedule_id)
         _give_up(ctx, schedule_id, now)
+    return is_any
 
 
 def _is_taken(ctx: Context, schedule_id: int, now: datetime, failure: str | None = None) -> bool:

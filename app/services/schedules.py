@@ -20,7 +20,7 @@ from app.domain.schedules import DEFAULT_CATCH_UP, CatchUp, RunKind
 from app.errors import ConflictError, InvalidInputError, NotFoundError, UnauthorizedError
 from app.services.context import Caller, Context
 from app.services.recurrences import recurrence_of
-from app.services.schedule_runs import Clock, note_asked, submit_run
+from app.services.schedule_runs import note_asked, submit_run
 from app.services.submission import Submission, check_callback, submit_once, wake_sweepers
 from app.services.submit import check_download
 
@@ -77,11 +77,12 @@ def create_schedule(
     *,
     idempotency_key: str | None = None,
     target: dict[str, Any] | None = None,
-    clock: Clock = schedules.clock,
+    now: datetime | None = None,
 ) -> Shown:
     """Store a schedule; its criteria are checked as those of a job.
 
-    With an Idempotency-Key the same request gives the same schedule for 24 h. Raises as `submit_download`.
+    With an Idempotency-Key the same request gives the same schedule for 24 h. `now`: by the database's clock, but for
+    tests. Raises as `submit_download`.
     """
     instance_id = _instance_of(caller)
     check_callback(ctx, wish.criteria.notification_url, "notificationUrl")
@@ -98,7 +99,7 @@ def create_schedule(
             organisation_id=caller.organisation_id,
             instance_id=instance_id,
             user_id=caller.user_id,
-            next_due_at=_first_due(wish, clock(conn)),
+            next_due_at=_first_due(wish, now or schedules.clock(conn)),
             target=target,
             id_key=ctx.settings.id_key,
         )

@@ -7,7 +7,6 @@ from typing import Any
 
 from app.api.schedule_schemas import NewScheduleSchema
 from app.db import schedule_runs, schedules
-from app.db.pool import Connection
 from app.db.schedule_runs import ScheduleRun
 from app.db.schedules import Schedule
 from app.services.schedule_runs import take_due
@@ -33,18 +32,15 @@ class Planner:
         self.engine = engine
         self.now = at(now)
 
-    def clock(self, _conn: Connection) -> datetime:
-        return self.now
-
     def create(self, tenant: Tenant | None = None, **given: Any) -> int:
         caller = (tenant or self.engine.tenant).caller
-        return create_schedule(self.engine.ctx, caller, wish(**given), clock=self.clock).schedule.id
+        return create_schedule(self.engine.ctx, caller, wish(**given), now=self.now).schedule.id
 
     def sweep(self, now: str | datetime | None = None) -> datetime | None:
         """What one sweeper does at that time."""
         if now is not None:
             self.now = at(now) if isinstance(now, str) else now
-        return take_due(self.engine.ctx, self.clock)
+        return take_due(self.engine.ctx, self.now)
 
     def runs(self, schedule_id: int) -> list[ScheduleRun]:
         """Oldest first."""
