@@ -151,6 +151,17 @@ def claim(conn: Connection, push_id: int, worker_id: int | None, *, nonce: str, 
     return Claimed(**{**row, "state": PushState(row["state"])})
 
 
+def let_go(conn: Connection, claimed: Claimed, worker_id: int | None, *, nonce: str) -> None:
+    """Undo a claim of which nobody knows whether it stands, unless the one of its number is another attempt's."""
+    conn.execute(
+        "update pushes set lease_expires_at = null, worker_id = null, ended_count = ended_count + 1"
+        " where id = %s and claim = %s and lease_expires_at is not null and worker_id is not distinct from %s"
+        " and (state <> 'PENDING' or exists (select 1 from push_remains"
+        "  where push_id = pushes.id and push_remains.claim = pushes.claim and nonce = %s))",
+        (claimed.id, claimed.claim, worker_id, nonce),
+    )
+
+
 def find_remains(conn: Connection, claimed: Claimed) -> list[Remains]:
     """What attempts before this one may have left, oldest first."""
     rows = conn.execute(

@@ -60,14 +60,39 @@ def push_output(ctx: Context, push_id: int, *, worker_id: int | None, is_stoppin
     """
     nonce = secrets.token_hex(8)
     try:
-        with ctx.db.transaction() as conn:
-            claimed = pushes.claim(conn, push_id, worker_id, nonce=nonce, lease_s=LEASE_S)
+        claimed = _claim(ctx, push_id, worker_id, nonce)
         if claimed is None:
             return
         with structlog.contextvars.bound_contextvars(job=claimed.job_id, run=claimed.run_number, claim=claimed.claim):
             _Attempt(ctx, claimed, nonce, is_stopping).run()
     except (DatabaseUnavailableError, CommitInDoubtError) as error:
         _log.warning("push.given_up", reason=error.message)
+
+
+def _claim(ctx: Context, push_id: int, worker_id: int | None, nonce: str) -> Claimed | None:
+    """A claim whose COMMIT is in doubt is let go: another worker may have one of the same number."""
+    claimed = None
+    try:
+        with ctx.db.transaction() as conn:
+            claimed = pushes.claim(conn, push_id, worker_id, nonce=nonce, lease_s=LEASE_S)
+    except CommitInDoubtError:
+        if (doubtful := claimed) is not None:
+            _persist(ctx, lambda conn: pushes.let_go(conn, doubtful, worker_id, nonce=nonce))
+        return None
+    return claimed
+
+
+def _persist(ctx: Context, statements: Callable[[Connection], _T]) -> _T:
+    """One transaction that is safe to repeat, tried through a restart of PostgreSQL."""
+    patience = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            with ctx.db.transaction() as conn:
+                return statements(conn)
+        except (DatabaseUnavailableError, CommitInDoubtError):
+            if time.monotonic() >= patience:
+                raise
+            time.sleep(_TURN_S)
 
 
 class _Attempt:
@@ -80,6 +105,13 @@ class _Attempt:
         self._sent_bytes = 0
 
     def run(self) -> None:
+        """Raises DatabaseUnavailableError and CommitInDoubtError where not even that can be recorded."""
+        try:
+            self._run()
+        except LostClaimError as error:
+            _log.info("push.claim_lost", reason=error.message)
+
+    def _run(self) -> None:
         claimed = self._claimed
         try:
             if claimed.state is not PushState.PENDING:
@@ -90,14 +122,16 @@ class _Attempt:
                 )
             else:
                 self._push()
-        except LostClaimError as error:
-            _log.info("push.claim_lost", reason=error.message)
+        except LostClaimError:
+            raise
         except StopRequestedError:
             self._later(0.0, "The worker was asked to stop.", is_failure=False)
         except DestinationGoneError as error:
             self._end(PushState.FAILED, error.message)
-        except (DatabaseUnavailableError, CommitInDoubtError):
-            raise
+        except (DatabaseUnavailableError, CommitInDoubtError) as error:
+            # The worker lives: its lease would hold the push, and the slot, for a quarter of an hour.
+            _log.warning("push.database_away", reason=error.message)
+            self._failed("Haulage's database did not answer.")
         except HaulageError as error:
             self._failed(error.message)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not hold the lease, nor look like a death
@@ -116,16 +150,7 @@ class _Attempt:
         self._persist(lambda conn: pushes.retry(conn, self._claimed, wait_s=wait_s, error=cause, is_failure=is_failure))
 
     def _persist(self, statements: Callable[[Connection], _T]) -> _T:
-        """One transaction that is safe to repeat, tried through a restart of PostgreSQL."""
-        patience = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                with self._ctx.db.transaction() as conn:
-                    return statements(conn)
-            except (DatabaseUnavailableError, CommitInDoubtError):
-                if time.monotonic() >= patience:
-                    raise
-                time.sleep(_TURN_S)
+        return _persist(self._ctx, statements)
 
     # What dead attempts left ------------------------------------------------------------------------------------------
 

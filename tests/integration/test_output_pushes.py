@@ -179,6 +179,30 @@ def test_struck_at_any_step_nothing_is_doubled_and_nothing_left(
         assert len(engine.rows("select 1 from deliveries where job_id = %s", job_id)) == 1, name
 
 
+def test_a_connection_that_breaks_does_not_hold_the_push(engine: Engine, place: int, shelf: Shelf) -> None:
+    first = fetched(engine, place, "one.jsonl")
+    engine.steps.arm(-1)
+    push(engine, first)
+    for number, name in enumerate(list(engine.steps.names)):
+        engine.steps.arm(-1)
+        job_id = fetched(engine, place, f"at-{number}.jsonl")
+        engine.steps.arm(number, cut)
+        push(engine, job_id)
+        engine.steps.arm(-1)
+        row = engine.one("select lease_expires_at, claim - ended_count as lost from pushes where job_id = %s", job_id)
+        assert row["lease_expires_at"] is None, name
+        assert row["lost"] == 0 or told(engine, job_id)["state"] == "PUSHED", name
+
+
+def test_cancelled_before_its_last_failure_is_recorded(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place)
+    engine.execute("update pushes set give_up_at = now()")
+    shelf.before = {"write": lambda: control.cancel(engine.ctx, engine.tenant.caller, job_id)}
+    shelf.faults = [("write", StorageError("the key may not write there"))]
+    push(engine, job_id)
+    assert told(engine, job_id)["state"] == "CANCELLED"
+
+
 def test_an_older_run_never_replaces_a_newer_one(engine: Engine, place: int, shelf: Shelf) -> None:
     older, newer = fetched(engine, place, "same.jsonl"), fetched(engine, place, "same.jsonl", limit=3)
     push(engine, newer)
