@@ -9,8 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 from app.domain.file_names import PATTERNS, dated
+from app.domain.jobs import JobStatus
 
 LONGEST_PATH = 500
+_LONGEST_ERROR = 500
 JOB_ID, OBJECT_NAME = "jobId", "objectName"
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -28,7 +30,7 @@ class PushState(StrEnum):
     FAILED = "FAILED"
     """Given up. The output can be downloaded all the same."""
     CANCELLED = "CANCELLED"
-    """The job was cancelled before."""
+    """The job was cancelled, or aborted, before."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,19 @@ def filled(path: str, *, job_id: int, object_name: str, moment: datetime) -> str
 def is_packed(path: str) -> bool:
     """Whether the object is to be gzip: its extension says so."""
     return path.lower().endswith(".gz")
+
+
+def state_before(status: JobStatus) -> str:
+    """What is told of a run that has come to no push: it may yet, or it has ended without."""
+    if not status.is_terminal:
+        return "WAITING"
+    return (PushState.FAILED if status is JobStatus.COMPLETED else PushState.CANCELLED).value
+
+
+def one_line(text: str) -> str:
+    """What another side said of a failure, as it can be stored and shown."""
+    printable = "".join(sign if sign.isprintable() else " " for sign in text)
+    return " ".join(printable.split())[:_LONGEST_ERROR]
 
 
 def failure_text(push: dict[str, Any] | None) -> str | None:

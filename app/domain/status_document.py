@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from app.domain.criteria import Engine
 from app.domain.jobs import FileFormat, JobStatus, StopReason
+from app.domain.pushes import state_before
 from app.domain.stalls import Stall
 from app.domain.upload_evidence import upload_evidence, verdict_counts
 
@@ -142,7 +143,7 @@ def status_document(
     if "callback-payload" in about:
         document["callback-payload"] = about["callback-payload"]
     if (target := job.criteria.get("docsHubDetails")) is not None:
-        document["docsHub"] = {**target, "state": "WAITING", **(job.push or {})}
+        document["docsHub"] = {**target, "state": state_before(job.status), **(job.push or {})}
     if waiting is not None and waiting.until is not None:
         document["statusMessage"] = f"{document['statusMessage']}; {_wait_line(waiting, waiting.until)}"
     if stall is not None:

@@ -20,7 +20,7 @@ from app.db import jobs, pushes, segments
 from app.db.jobs import Job
 from app.db.pool import Connection
 from app.db.pushes import Claimed, Remains
-from app.domain.pushes import PushState, is_packed
+from app.domain.pushes import PushState, is_packed, one_line
 from app.domain.retry import RetryPolicy, TryAgain, decide
 from app.errors import (
     CommitInDoubtError,
@@ -40,7 +40,6 @@ LEASE_S = 900.0
 """Sending one part over a slow line, and putting the parts of a very large object together, take minutes without a sign
 of life. A worker that dies is noticed all the same (app.db.workers)."""
 
-_LONGEST_ERROR = 500
 _RENEW_EVERY_S = 5.0
 _TURN_S = 0.5
 _LONGEST_TURN_S = 300.0
@@ -139,7 +138,7 @@ class _Attempt:
             self._failed(f"Haulage itself failed ({type(error).__name__}); see the worker's log.")
 
     def _failed(self, cause: str) -> None:
-        cause = cause[:_LONGEST_ERROR]
+        cause = one_line(cause)
         _log.warning("push.failed", path=self._claimed.path, reason=cause)
         if self._claimed.is_late and self._claimed.state is PushState.PENDING:
             self._end(PushState.FAILED, cause)

@@ -268,6 +268,27 @@ def test_cancelled_while_it_is_pushed(engine: Engine, place: int, shelf: Shelf) 
     assert len(engine.rows("select 1 from deliveries where job_id = %s", job_id)) == 1
 
 
+@pytest.mark.parametrize(
+    ("end", "state"),
+    [
+        (lambda engine, job_id: control.cancel(engine.ctx, engine.tenant.caller, job_id), "CANCELLED"),
+        (lambda engine, _: engine.execute("update jobs set status = 'ABORTED'"), "CANCELLED"),
+    ],
+)
+def test_a_run_that_ended_before_its_push_waits_for_none(engine: Engine, place: int, end: Any, state: str) -> None:
+    job_id = engine.submit(docs_hub=DocsHub(place, PATH))
+    assert told(engine, job_id)["state"] == "WAITING"
+    end(engine, job_id)
+    assert told(engine, job_id)["state"] == state
+
+
+def test_what_the_other_side_says_can_be_stored(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place)
+    shelf.faults = [("begin", StorageError("no\x00 \udcff\nway\u2028!" + "x" * 1000))]
+    push(engine, job_id)
+    assert (told(engine, job_id)["attempts"], told(engine, job_id)["error"][:10]) == (1, "no way !xx")
+
+
 def test_a_worker_that_stops_hands_back_and_spends_no_attempt(engine: Engine, place: int, shelf: Shelf) -> None:
     job_id = fetched(engine, place)
     push(engine, job_id, is_stopping=lambda: True)
