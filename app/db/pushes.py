@@ -177,11 +177,16 @@ def forget_remains(conn: Connection, push_id: int, claim_number: int) -> None:
 
 
 def note(conn: Connection, claimed: Claimed, text: str) -> None:
-    """Remember what the other side calls an unfinished object of this attempt."""
-    conn.execute(
+    """Remember what the other side calls an unfinished object of this attempt.
+
+    Raises LostClaimError where somebody has removed what the attempt left: nobody would look for more.
+    """
+    kept = conn.execute(
         "update push_remains set notes = notes || %s where push_id = %s and claim = %s",
         ([text], claimed.id, claimed.claim),
-    )
+    ).rowcount
+    if not kept:
+        raise LostClaimError(f"The push of job {claimed.job_id} is no longer ours.")
 
 
 def renew(conn: Connection, claimed: Claimed, *, lease_s: float, sent_bytes: int) -> None:

@@ -28,6 +28,7 @@ from app.errors import (
     HaulageError,
     LostClaimError,
     StopRequestedError,
+    StorageError,
 )
 from app.services.context import Context
 from app.services.destinations import DestinationGoneError, open_instance
@@ -186,7 +187,10 @@ class _Attempt:
 
     def _push(self) -> None:
         with closing(self._open()) as place:
-            self._tidy(place)
+            try:
+                self._tidy(place)
+            except StorageError as error:  # such as a key that may not list: it has its turn after the end
+                _log.warning("push.remains_left", path=self._claimed.path, reason=error.message)
             with self._ctx.db.connection() as conn:
                 job = jobs.get_for_worker(conn, self._claimed.job_id)
                 found = segments.find_result(conn, job.id, self._claimed.run_number)
@@ -195,6 +199,7 @@ class _Attempt:
 
     def _write_and_publish(self, place: Destination, job: Job, rendered: Rendered) -> None:
         claimed = self._claimed
+        self._renew()  # of one that froze before, the next attempt has tidied up already
         writing = place.begin(claimed.path, nonce=self._nonce, most_bytes=rendered.most_bytes, note=self._note)
         try:
             for chunk in rendered.chunks:

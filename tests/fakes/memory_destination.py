@@ -51,8 +51,8 @@ class MemoryDestination(Destination):
 
     def begin(self, path: str, *, nonce: str, most_bytes: int, note: Note) -> Writing:
         self._shelf.act("begin")
-        self._shelf.unfinished[path, nonce] = b""
         note(f"upload of {nonce}")
+        self._shelf.unfinished[path, nonce] = b""
         return MemoryWriting(self._shelf, path, nonce, most_bytes)
 
     def discard(self, path: str, *, nonce: str, notes: Sequence[str]) -> None:

@@ -203,6 +203,44 @@ def test_cancelled_before_its_last_failure_is_recorded(engine: Engine, place: in
     assert told(engine, job_id)["state"] == "CANCELLED"
 
 
+def test_remains_that_cannot_be_removed_do_not_keep_the_output_back(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place)
+    lose_one(engine, shelf, job_id)
+    shelf.faults = [("discard", StorageError("the key may not list uploads"))] * 2
+    push(engine, job_id)
+    assert told(engine, job_id)["state"] == "PUSHED"
+    push(engine, job_id)
+    assert remains(engine) == 1, "it is tried again"
+    push(engine, job_id)
+    assert (shelf.unfinished, remains(engine)) == ({}, 0)
+
+
+def lose_one(engine: Engine, shelf: Shelf, job_id: int) -> None:
+    """An attempt dies with half of its object sent."""
+    engine.steps.arm(-1)
+    shelf.before = {"write": lambda: engine.steps.arm(0)}
+    with pytest.raises(Killed):
+        push(engine, job_id)
+    engine.steps.arm(-1)
+    assert (len(shelf.unfinished), remains(engine)) == (1, 1)
+
+
+@pytest.mark.parametrize("moment", ["discard", "begin"])
+def test_one_that_froze_before_it_began_leaves_nothing(engine: Engine, place: int, shelf: Shelf, moment: str) -> None:
+    """Another attempt has removed its remains meanwhile: what it made then, nobody would look for."""
+    job_id = fetched(engine, place)
+    lose_one(engine, shelf, job_id)
+
+    def others_turn() -> None:
+        push(engine, job_id)
+        shelf.before = {"write": lambda: engine.steps.arm(0)}  # dies as soon as it writes
+
+    shelf.before = {moment: others_turn}
+    push(engine, job_id)
+    assert told(engine, job_id)["state"] == "PUSHED"
+    assert (shelf.unfinished, remains(engine)) == ({}, 0)
+
+
 def test_an_older_run_never_replaces_a_newer_one(engine: Engine, place: int, shelf: Shelf) -> None:
     older, newer = fetched(engine, place, "same.jsonl"), fetched(engine, place, "same.jsonl", limit=3)
     push(engine, newer)
