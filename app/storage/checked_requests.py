@@ -21,18 +21,21 @@ SILENCE_TIMEOUT_S = 100.0
 upload is one call that the other side may think about."""
 
 
-def make_session(policy: AddressPolicy, *, redirects: int = 0, base_url: str = "") -> requests.Session:
+def make_session(
+    policy: AddressPolicy, *, redirects: int = 0, base_url: str = "", is_bounded: bool = False
+) -> requests.Session:
     """A session that trusts nothing from the environment (proxies, .netrc, certificate variables).
 
     It raises AddressRefusedError, and what requests raises. More than `redirects` redirects are an error; to another
     host requests takes no credentials along. With `base_url` every call goes there instead of to the host of its URL.
+    `is_bounded`: who uses it names a time limit for every call, which holds then.
     """
     if base_url:
         policy.check_url(base_url)
     session = requests.Session()
     session.trust_env = False
     session.max_redirects = redirects
-    adapter = _CheckedAdapter(policy, base_url.rstrip("/"))
+    adapter = _CheckedAdapter(policy, base_url.rstrip("/"), is_bounded)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
@@ -41,8 +44,9 @@ def make_session(policy: AddressPolicy, *, redirects: int = 0, base_url: str = "
 class _CheckedAdapter(HTTPAdapter):
     """`send` bounds the time of every call, also where an SDK names none."""
 
-    def __init__(self, policy: AddressPolicy, base_url: str) -> None:
+    def __init__(self, policy: AddressPolicy, base_url: str, is_bounded: bool) -> None:
         self._policy = policy
+        self._is_bounded = is_bounded
         self._base_url = base_url
         super().__init__(max_retries=0)
 
@@ -54,14 +58,15 @@ class _CheckedAdapter(HTTPAdapter):
         self,
         request: requests.PreparedRequest,
         stream: bool = False,
-        timeout: Any = None,  # noqa: ARG002 - ours holds
+        timeout: Any = None,
         verify: bool | str = True,
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
         if self._base_url:
             request.url = self._base_url + request.path_url
-        return super().send(request, stream, (CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S), verify, cert, proxies)
+        limits = timeout if self._is_bounded else (CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S)
+        return super().send(request, stream, limits, verify, cert, proxies)
 
 
 def _pools(policy: AddressPolicy) -> dict[str, type[HTTPConnectionPool]]:

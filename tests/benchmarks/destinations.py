@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks import destination_folders
+from tests.benchmarks import destination_folders, destinations_cloud
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.checked import WrongOutputError
 from tests.benchmarks.processes import MB
@@ -26,6 +26,7 @@ def run(bench: Bench) -> None:
     with tempfile.TemporaryDirectory(dir=bench.folder) as folder:
         run_s3(bench, Path(folder))
     destination_folders.run(bench)
+    destinations_cloud.run(bench)
 
 
 def run_s3(bench: Bench, folder: Path) -> None:

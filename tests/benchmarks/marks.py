@@ -109,6 +109,8 @@ MARKS: tuple[Mark, ...] = (
     Mark("many", "many.rss1000", "the same: total RSS of our processes", "lower", 600, None, "MB"),
     Mark("uploads", "uploads.rate", "100,000 rows, 50 ms, 64 calls at once: x theory", "higher", 0.8, 0.95),
     Mark("uploads", "uploads.memory", "1 GB of CSV, peak RSS against 100 MB", "lower", 10, 5, "%"),
+    Mark("push", "destinations.gcs_growth", "1 GB to Google's emulator, peak RSS against 200 MB", "lower", 10, 5, "%"),
+    Mark("push", "destinations.azure_growth", "1 GB to Azure's emulator, the same", "lower", 10, 5, "%"),
     Mark("push", "destinations.s3_rate", "1 GB to S3: rate, x boto3.upload_fileobj", "higher", 0.7, 1.0),
     Mark("push", "destinations.s3_cpu", "the same: client's CPU more than for a copy", "lower", 4, None, "s/GB"),
     Mark("push", "destinations.s3_growth", "5 GB to S3, peak RSS against 1 GB", "lower", 10, 5, "%"),

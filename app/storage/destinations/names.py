@@ -23,3 +23,8 @@ def object_name(prefix: str, path: str) -> str:
     """The whole name. Both parts are checked, so it is below the prefix. Raises StorageError that names the path."""
     checked_key(path)
     return checked_key(prefix + path)
+
+
+def part_name(prefix: str, nonce: str) -> str:
+    """Where a store has no unfinished objects: the name of one. Nobody can ask for it, since it begins with a dot."""
+    return f"{prefix}.haulage-{nonce}.part"
