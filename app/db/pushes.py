@@ -27,6 +27,9 @@ TIDY_FOR_S = 7 * 86400.0
 _DUE = "next_attempt_at <= clock_timestamp() and coalesce(lease_expires_at <= clock_timestamp(), true)"
 
 
+_UNDER_WAY = "lease_expires_at > clock_timestamp()"
+
+
 @dataclass(frozen=True)
 class Claimed:
     """A push in the hands of one worker."""
@@ -89,12 +92,16 @@ def find_ending(conn: Connection, job_id: int, run_number: int) -> Ending | None
 def find_due(conn: Connection, limit: int, *, renudge_s: float = RENUDGE_S) -> list[int]:
     """Ids of pushes that nobody holds and nobody was told of lately, in turns over the destinations.
 
-    In a transaction the rows stay locked until its end, so that two sweepers do not take the same ones.
+    Those under way count: one that hangs, and has a thousand more due for longer, is behind all others. In a
+    transaction the rows stay locked until its end, so that two sweepers do not take the same ones.
     """
     rows = conn.execute(
-        "with due as (select id, next_attempt_at,"
-        "  row_number() over (partition by instance_id order by next_attempt_at, id) as turn"
-        f"  from pushes where {_DUE} and (nudged_at is null or nudged_at <= now() - make_interval(secs => %s)))"
+        "with under_way as (select instance_id, count(*) as n from pushes"
+        f"  where next_attempt_at is not null and {_UNDER_WAY} group by instance_id),"
+        " due as (select id, next_attempt_at, coalesce(n, 0)"
+        "  + row_number() over (partition by instance_id order by next_attempt_at, id) as turn"
+        "  from pushes left join under_way using (instance_id)"
+        f"  where {_DUE} and (nudged_at is null or nudged_at <= now() - make_interval(secs => %s)))"
         " select p.id from pushes p join due using (id)"
         " order by due.turn, due.next_attempt_at, p.id limit %s for update of p skip locked",
         (renudge_s, limit),
@@ -112,19 +119,22 @@ def forget_nudge(conn: Connection, push_ids: Sequence[int]) -> None:
     conn.execute("update pushes set nudged_at = null where id = any(%s)", (list(push_ids),))
 
 
-def next_due_at(conn: Connection, *, renudge_s: float = RENUDGE_S) -> datetime | None:
-    """When `find_due` will have something (a time in the past: it has); None when nothing is owed."""
+def next_due_at(conn: Connection, *, after: datetime, renudge_s: float = RENUDGE_S) -> datetime | None:
+    """When `find_due` will have something that was not due at `after`; None: nothing more."""
     row = conn.execute(
-        "select min(greatest(next_attempt_at, lease_expires_at, nudged_at + make_interval(secs => %s))) as at"
-        " from pushes where next_attempt_at is not null",
-        (renudge_s,),
+        "select min(at) as at from (select greatest(next_attempt_at, lease_expires_at,"
+        "  nudged_at + make_interval(secs => %s)) as at from pushes where next_attempt_at is not null) as times"
+        " where at > %s",
+        (renudge_s, after),
     ).fetchone()
     return row["at"] if row else None
 
 
 def held_count(conn: Connection) -> int:
     """Pushes under a live lease."""
-    row = conn.execute("select count(*) as n from pushes where lease_expires_at > clock_timestamp()").fetchone()
+    row = conn.execute(
+        f"select count(*) as n from pushes where next_attempt_at is not null and {_UNDER_WAY}"
+    ).fetchone()
     return int(row["n"]) if row else 0
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import structlog
 
-from app.db import jobs, pushes, segments
+from app.db import jobs, notices, pushes, segments
 from app.db.jobs import Job
 from app.db.pool import Connection
 from app.db.pushes import Claimed, Remains
@@ -65,6 +65,8 @@ def push_output(ctx: Context, push_id: int, *, worker_id: int | None, is_stoppin
             return
         with structlog.contextvars.bound_contextvars(job=claimed.job_id, run=claimed.run_number, claim=claimed.claim):
             _Attempt(ctx, claimed, nonce, is_stopping).run()
+        with ctx.db.connection() as conn:
+            notices.wake_sweepers(conn)  # others may wait for this slot
     except (DatabaseUnavailableError, CommitInDoubtError) as error:
         _log.warning("push.given_up", reason=error.message)
 

@@ -75,7 +75,7 @@ def _hint_pass(ctx: Context, expired: int, ended: int) -> Pass:
     hints = _hint(ctx, found)
     with ctx.db.connection() as conn:
         owed_at = due_deliveries.next_due_at(conn, limits=limits_of(ctx))
-        pushed_at = pushes.next_due_at(conn)
+        pushed_at = pushes.next_due_at(conn, after=found.now)
     times = [at for at in (schedule_due_at, found.next_due_at, owed_at, pushed_at) if at is not None]
     next_due_at = min(times, default=None)
     return Pass(
@@ -170,7 +170,10 @@ def _hint_deliveries(ctx: Context) -> int:
 
 
 def _hint_pushes(ctx: Context, found: Outlook) -> int:
-    """Outputs are pushed by the workers that fetch: at most a quarter of their slots is for it."""
+    """Outputs are pushed by the workers that fetch: at most a quarter of their slots is for it.
+
+    Those for which there is no room wait until an attempt ends, which wakes the sweepers.
+    """
     with ctx.db.connection() as conn:
         if not pushes.find_due(conn, 1, renudge_s=_EMPTY_QUEUE_S):
             return 0

@@ -9,6 +9,7 @@ from typing import Any
 from app.connectors.spec import digest
 from app.db import connectors, instances
 from app.db.instances import NewInstance
+from app.errors import NotFoundError
 from app.storage.destinations.model import Destination, Note, ReplacedMeanwhileError, Writing
 from tests.fakes.engine import Engine
 from tests.fakes.steps import Steps
@@ -101,8 +102,11 @@ class MemoryWriting(Writing):
 def add_destination(engine: Engine, organisation_id: int) -> int:
     """An instance of a documents connector in this organisation; its id."""
     with engine.plain_db.transaction() as conn:
-        connectors.insert(conn, organisation_id, "memory", DOCUMENT, digest(DOCUMENT), id_key="test")
-        stored = connectors.get(conn, organisation_id, "memory")
+        try:
+            stored = connectors.get(conn, organisation_id, "memory")
+        except NotFoundError:
+            connectors.insert(conn, organisation_id, "memory", DOCUMENT, digest(DOCUMENT), id_key="test")
+            stored = connectors.get(conn, organisation_id, "memory")
         instance_id = instances.next_id(conn, id_key="test")
         sealed = engine.ctx.vault.seal(organisation_id, instance_id, {})
         new = NewInstance(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.db import pushes
+from app.db import notices, pushes
 from app.domain.jobs import FileFormat, JobStatus
 from app.domain.pushes import DocsHub
 from app.domain.status_document import status_document
@@ -397,6 +397,35 @@ def test_sweepers_hint_at_pushes_that_are_due(engine: Engine, place: int) -> Non
     engine.execute("update pushes set nudged_at = null")
     sweep(engine.ctx)
     assert [task for task, _ in engine.hints.take()] == []
+
+
+def test_a_destination_that_hangs_is_behind_all_others(engine: Engine, place: int) -> None:
+    for number in range(6):
+        fetched(engine, place, f"{number}.jsonl")
+    hung = [row["id"] for row in engine.rows("select id from pushes order by id limit 2")]
+    with engine.plain_db.transaction() as conn:
+        for push_id in hung:
+            assert pushes.claim(conn, push_id, 1, nonce="0" * 16, lease_s=900) is not None
+    late = add_destination(engine, engine.tenant.organisation_id)
+    fetched(engine, late, "late.jsonl")
+    newest = engine.one("select max(id) as id from pushes")["id"]
+    engine.execute("update pushes set lease_expires_at = null, next_attempt_at = now() where id = %s", hung[0])
+    engine.hints.take()
+    sweep(engine.ctx)
+    assert [row_id for task, row_id in engine.hints.take() if task is TaskName.PUSH_OUTPUT] == [newest]
+
+
+def test_a_sweeper_does_not_spin_while_pushes_wait_for_room(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_ids = [fetched(engine, place, f"{number}.jsonl") for number in range(3)]
+    sweep(engine.ctx)
+    engine.hints.queued[QueueName.PUSHES] = 2
+    done = sweep(engine.ctx)
+    assert done.next_due_in_s is not None
+    assert (done.next_due_in_s > 1, done.is_more_due) == (True, False)
+    sweeper = notices.listen(engine.plain_db)
+    push(engine, job_ids[0])
+    assert notices.wait_for_notify(sweeper, 10), "there is room now"
+    sweeper.close()
 
 
 def test_dead_workers_pushes_are_free_at_once(engine: Engine, place: int, shelf: Shelf) -> None:
