@@ -16,6 +16,8 @@ from app.services.elements import connector_of, pinned_connector
 from app.storage.destinations import Destination, Given, open_destination
 from app.storage.keys import checked_key
 
+_LONGEST_ID = 2**31 - 1
+
 
 class DestinationGoneError(HaulageError):
     """The instance was deleted or disabled, or is none that takes outputs: trying again changes nothing."""
@@ -81,9 +83,10 @@ def check_target(ctx: Context, conn: Connection, organisation_id: int, criteria:
     revision = connectors.get_revision(conn, instance.revision_id)
     if not pinned_connector(conn, revision.id, revision.digest).destination:
         raise _refused(named, f"element {instance.connector_key} takes no documents")
-    path = criteria.docs_hub.path
+    path, prefix = criteria.docs_hub.path, instance.configuration.get("prefix", "").removeprefix("/")
     try:
-        checked_key(filled(path, job_id=1, object_name=criteria.object_name, moment=ctx.now()))
+        name = filled(path, job_id=_LONGEST_ID, object_name=criteria.object_name, moment=ctx.now())
+        checked_key(prefix + checked_key(name))
     except (PathError, StorageError) as error:
         raise InvalidInputError(
             f"docsHubDetails.path {path[:200]!r} is not accepted: {error}.", field="/docsHubDetails/path"

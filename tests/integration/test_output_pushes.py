@@ -381,6 +381,15 @@ def test_a_path_that_leaves_the_prefix_is_refused(engine: Engine, place: int, pa
         engine.submit(docs_hub=DocsHub(place, path))
 
 
+@pytest.mark.parametrize("path", ["{jobId}" + "x" * 191, "x" * 180 + "/" + "y" * 17])
+def test_a_name_that_would_be_too_long_is_refused(engine: Engine, place: int, path: str) -> None:
+    """With the longest id that a job may have, and with what the instance puts before it."""
+    engine.execute("update instances set configuration = %s where id = %s", '{"prefix": "' + "p" * 21 + '"}', place)
+    with pytest.raises(InvalidInputError, match="longer than 200 bytes"):
+        engine.submit(docs_hub=DocsHub(place, path))
+    engine.submit(docs_hub=DocsHub(place, "a/" + path[21:]))
+
+
 def test_sweepers_hint_at_pushes_that_are_due(engine: Engine, place: int) -> None:
     job_ids = [fetched(engine, place, f"{number}.jsonl") for number in range(4)]
     engine.hints.take()
