@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from app.db.jobs import Ending, Job
-from app.db.pool import Connection, Database, as_json
+from app.db.pool import Connection, Database, Row, as_json
 from app.domain.jobs import JobStatus, StopReason
 from app.domain.pushes import PushState
 from app.errors import LostClaimError
@@ -77,10 +77,18 @@ def insert(conn: Connection, job: Job, *, instance_id: int, path: str, ending: E
 
 def find_ending(conn: Connection, job_id: int, run_number: int) -> Ending | None:
     """How the run ends that waits for its push; None if it waits for none. Locks the push."""
-    row = conn.execute(
-        "select ending from pushes where job_id = %s and run_number = %s and state = 'PENDING' for update",
-        (job_id, run_number),
-    ).fetchone()
+    return _ending(conn.execute(f"{_ENDING} for update", (job_id, run_number)).fetchone())
+
+
+def look_ending(conn: Connection, job_id: int, run_number: int) -> Ending | None:
+    """The same without a lock."""
+    return _ending(conn.execute(_ENDING, (job_id, run_number)).fetchone())
+
+
+_ENDING = "select ending from pushes where job_id = %s and run_number = %s and state = 'PENDING'"
+
+
+def _ending(row: Row | None) -> Ending | None:
     if row is None:
         return None
     told = row["ending"]

@@ -15,7 +15,7 @@ from app.db.segments import Place
 from app.domain.segments import Segment, total_records
 from app.errors import InvalidInputError
 from app.services.context import Caller, Context
-from app.services.results import notice_of, readable_job
+from app.services.results import find_notice, readable_job
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _find(conn: Connection, job: Job, start: PageStart, size: int) -> DataPage |
         count=wanted,
         total=total,
         following=_following(start, found, wanted) if start.after + wanted < total else None,
-        notice=_notice(job, start.revision),
+        notice=_notice(conn, job, start.revision),
     )
 
 
@@ -87,7 +87,7 @@ def _following(start: PageStart, found: list[tuple[Place, Segment]], count: int)
     return PageStart(start.revision, start.after + count, last_place, start.skip + count - before_last)
 
 
-def _notice(job: Job, revision: int) -> str | None:
+def _notice(conn: Connection, job: Job, revision: int) -> str | None:
     if revision < job.revision:
         return f"These are pages of the result as of run {revision}; it is of run {job.revision} now."
-    return notice_of(job)
+    return find_notice(conn, job)

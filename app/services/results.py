@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC
 
-from app.db import jobs, segments
+from app.db import jobs, pushes, segments
 from app.db.jobs import Job
 from app.db.pool import Connection
 from app.domain.criteria import split_names
@@ -68,7 +68,7 @@ def open_result(ctx: Context, caller: Caller, job_id: int) -> Result:
         if not found and job.record_count:
             # Deleted between the two statements, most likely: then the job says so now.
             job = readable_job(conn, caller, job_id)
-    return Result(job, found, notice_of(job))
+        return Result(job, found, find_notice(conn, job))
 
 
 def with_recorded_columns(ctx: Context, result: Result) -> Result:
@@ -116,12 +116,21 @@ def readable_job(conn: Connection, caller: Caller, job_id: int) -> Job:
     return job
 
 
-def notice_of(job: Job) -> str | None:
+def find_notice(conn: Connection, job: Job) -> str | None:
     """Why the result is not all, or not where it was wanted; None if it is."""
+    if not job.status.is_terminal and job.revision == job.run_number:  # fetched, and on its way to where it is pushed
+        ending = pushes.look_ending(conn, job.id, job.run_number)
+        if ending is not None:
+            return _shortfall(
+                replace(job, status=ending.status, stop_reason=ending.stop_reason, status_message=ending.message)
+            )
+        job = jobs.get_for_worker(conn, job.id)  # which has come to its end meanwhile
+    return _notice_of(job)
+
+
+def _notice_of(job: Job) -> str | None:
     if job.status.is_terminal:
-        return _shortfall(job) or failure_text(job.push)
-    if job.revision == job.run_number:
-        return None  # all of it is there, and on its way to where it is pushed
+        return " ".join(filter(None, (_shortfall(job), failure_text(job.push)))) or None
     return f"Job is {job.status.value} in run {job.run_number}; this is the result as of run {job.revision}."
 
 

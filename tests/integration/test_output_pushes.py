@@ -147,6 +147,19 @@ def test_after_its_time_it_is_given_up_and_the_job_ends(engine: Engine, place: i
     assert len(engine.rows("select 1 from deliveries where job_id = %s", job_id)) == 1
 
 
+def test_a_result_that_is_not_all_says_so_before_and_after_its_push(engine: Engine, place: int, shelf: Shelf) -> None:
+    job_id = fetched(engine, place, api_limit=1)
+    partial = "Partial result: apiLimit was reached."
+    before = results.open_result(engine.ctx, engine.tenant.caller, job_id).notice
+    assert (before or "").startswith(partial)
+    engine.execute("update pushes set give_up_at = now() where job_id = %s", job_id)
+    shelf.faults = [("write", StorageError("the key may not write there"))]
+    push(engine, job_id)
+    after = results.open_result(engine.ctx, engine.tenant.caller, job_id).notice or ""
+    assert after.startswith(partial)
+    assert "was not pushed to out/records-" in after
+
+
 @pytest.mark.parametrize("strike", [None, cut])
 def test_struck_at_any_step_nothing_is_doubled_and_nothing_left(
     engine: Engine, place: int, shelf: Shelf, strike: Any
