@@ -225,8 +225,3 @@ def test_the_document_describes_every_call(door: Door) -> None:
     assert {"cron", "timeZone", "objectName", "where"} <= set(
         document["components"]["schemas"]["NewSchedule"]["properties"]
     )
-
-
-def test_no_object_is_called_schedules(door: Door) -> None:
-    answer = door.call("POST", "/bulk/schedules", data={"file": (b"", "x.csv")})
-    assert answer.status_code == 415

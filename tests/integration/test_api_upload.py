@@ -416,8 +416,9 @@ def test_an_instance_that_is_disabled_while_the_file_comes_takes_it_no_more(
 def test_a_word_of_the_api_is_no_object(door: Door) -> None:
     for word in ("jobs", "123"):
         assert post(door, FILE, path=f"/bulk/{word}").status_code == 405
-    for word in ("workflows", "v3"):
-        assert post(door, FILE, path=f"/bulk/{word}").status_code == 404
+    for word in ("schedules", "workflows"):
+        assert post(door, FILE, path=f"/bulk/{word}").status_code == 415, "they take JSON"
+    assert post(door, FILE, path="/bulk/v3").status_code == 404
     assert door.call("GET", "/bulk/people").status_code == 405
 
 
