@@ -18,7 +18,7 @@ pytest_plugins = [
     "tests.fixtures.engine",
     "tests.fixtures.uploads",
     "tests.fixtures.examples",
-    *(f"tests.fixtures.destinations.{name}" for name in PLACES),
     "tests.fixtures.gcs",
     "tests.fixtures.azurite",
+    *(f"tests.fixtures.destinations.{name}" for name in PLACES),
 ]

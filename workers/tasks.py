@@ -5,7 +5,6 @@ from __future__ import annotations
 from app.enqueue import TaskName
 from app.services.deliver import deliver
 from app.services.download import run_leg
-from app.services.push import push_output
 from workers import memory, runtime
 from workers.celery_app import celery
 
@@ -28,6 +27,8 @@ def deliver_callback(delivery_id: int) -> None:
 @celery.task(name=TaskName.PUSH_OUTPUT.value)
 def push(push_id: int) -> None:
     """Make one attempt to push an output, if it is still due."""
+    from app.services.push import push_output  # with what renders results: 2 MB that most workers do without
+
     current = runtime.start_runtime()
     push_output(current.context, push_id, worker_id=current.worker_id, is_stopping=runtime.is_stopping)
     memory.give_back()
