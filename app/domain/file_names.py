@@ -7,7 +7,6 @@ and English; the vendor's documentation names neither zone nor language.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 
@@ -112,6 +111,8 @@ _LETTERS: dict[str, Callable[[datetime, int], str]] = {
 
 def _safe(name: str) -> str:
     """What follows the last slash, without what cannot be seen, nor dots and blanks at its ends."""
+    import unicodedata  # a megabyte, which workers do without
+
     last = re.split(r"[/\\]", name)[-1]
     seen = "".join("_" if unicodedata.category(sign) in _UNSEEN else sign for sign in last)
     return seen.strip(" .")
