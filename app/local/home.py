@@ -74,10 +74,11 @@ class Home:
     def storage(self) -> Path:
         return self.folder / "storage"
 
-    @property
-    def exports(self) -> Path:
-        """Where instances of element `file` may write; `wipe` leaves it alone, as it is the user's."""
-        return self.folder / "exports"
+    def made_exports(self) -> Path:
+        """Where instances of element `file` may write, made if need be; `wipe` leaves it alone, as it is the user's."""
+        exports = self.folder / "exports"
+        exports.mkdir(mode=0o700, exist_ok=True)
+        return exports
 
     def server_folder(self, name: str) -> Path:
         """`folder / name`, or outside where root's home is closed to the account that the servers run as."""

@@ -93,7 +93,7 @@ class Stack:
             "DATABASE_URL": self.postgres.url,
             "BROKER_URL": self.valkey.url,
             "STORAGE_URL": self.home.storage.as_uri(),
-            "HAULAGE_PUSH_ROOT": str(self.home.exports),
+            "HAULAGE_PUSH_ROOT": str(self.home.made_exports()),
             "PROMETHEUS_MULTIPROC_DIR": str(self.home.fresh_folder("metrics")),
         }
         ports = {setting: str(self.ports[name]) for name, setting in _PORT_SETTINGS.items()}

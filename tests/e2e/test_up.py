@@ -82,6 +82,7 @@ def test_the_printed_tour_works_and_the_data_outlives_a_restart(home: Path, tmp_
         done = subprocess.run(["sh", "-e", "-c", tour_of(up.output)], capture_output=True, text=True, check=True)
         assert '"recordCount":1000' in done.stdout
         assert done.stdout.rstrip().splitlines()[-1].startswith('{"id":3,')
+        assert (home / "exports").is_dir(), "instances of element `file` write there"
         authorization = re.search(r"AUTH='Authorization: (.*)'", up.output)
         assert authorization is not None
         assert up.stop() == 0, up.output
