@@ -420,3 +420,17 @@ def test_more_than_s3_takes_is_refused_before_a_byte_leaves() -> None:
     with pytest.raises(StorageError, match="5 TiB"):
         destination.begin("a", nonce=NONCE, most_bytes=6 * 2**40, note=lambda _: None)
     destination.close()
+
+
+def test_a_server_that_the_library_cannot_call_is_a_wrong_setting() -> None:
+    """A name with an underscore, as of containers: our check of addresses takes it, botocore does not."""
+    config = {
+        "bucket": "exports",
+        "region": "us-east-1",
+        "access_key_id": "key",
+        "endpoint_url": "http://object_store:9000",
+    }
+    given = Given(config, {"secret_access_key": "hidden"}, AddressPolicy.parse("http://127.0.0.0/8"))
+    with pytest.raises(InvalidInputError, match=r"endpoint_url 'http://object_store:9000' .* hyphens only") as refused:
+        open_destination("s3", given)
+    assert refused.value.field == "/configuration/endpoint_url"

@@ -35,7 +35,16 @@ def make(given: Given) -> Destination:
         secret_access_key=_present(given.secrets, "secret_access_key"),
         session_token=given.secrets.get("session_token") or None,
     )
-    return S3Destination(S3Bucket(place, given.policy, _encryption(config), MOST_AT_ONCE), place.prefix)
+    encryption = _encryption(config)
+    try:
+        bucket = S3Bucket(place, given.policy, encryption, MOST_AT_ONCE)
+    except ValueError as error:  # stricter than we about a host's name
+        raise InvalidInputError(
+            f"endpoint_url {str(endpoint)[:200]!r} is not accepted: the address of a server, whose name has letters,"
+            " digits, dots and hyphens only.",
+            field="/configuration/endpoint_url",
+        ) from error
+    return S3Destination(bucket, place.prefix)
 
 
 def _setting(config: Mapping[str, str], name: str, form: re.Pattern[str], accepted: str) -> str:
