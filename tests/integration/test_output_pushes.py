@@ -13,7 +13,7 @@ from app.domain.pushes import DocsHub
 from app.domain.status_document import status_document
 from app.enqueue import QueueName, TaskName
 from app.errors import InvalidInputError, StorageError, StorageUnavailableError
-from app.services import control, results
+from app.services import control, results, retention
 from app.services.push import push_output
 from app.services.sweep import sweep
 from tests.fakes.engine import Engine, assert_exact
@@ -448,6 +448,16 @@ def test_a_sweeper_does_not_spin_while_pushes_wait_for_room(engine: Engine, plac
     push(engine, job_ids[0])
     assert notices.wait_for_notify(sweeper, 10), "there is room now"
     sweeper.close()
+
+
+def test_paths_are_forgotten_with_the_newest_job_that_used_them(engine: Engine, place: int, shelf: Shelf) -> None:
+    old = [fetched(engine, place, path) for path in ("own.jsonl", "shared.jsonl")]
+    newer = fetched(engine, place, "shared.jsonl")
+    for job_id in (*old, newer):
+        push(engine, job_id)
+    engine.execute("update jobs set files_deleted_at = now() - interval '91 days' where id = any(%s)", old)
+    retention.forget_rows(engine.ctx)
+    assert [row["path"] for row in engine.rows("select path from push_targets")] == ["shared.jsonl"]
 
 
 def test_dead_workers_pushes_are_free_at_once(engine: Engine, place: int, shelf: Shelf) -> None:
