@@ -170,7 +170,7 @@ def _hint_deliveries(ctx: Context) -> int:
 
 
 def _hint_pushes(ctx: Context, found: Outlook) -> int:
-    """Outputs are pushed by the workers that fetch: at most a quarter of their slots is for it.
+    """Outputs are pushed by the workers that fetch: a quarter of their slots is for it, and never all of several.
 
     Those for which there is no room wait until an attempt ends, which wakes the sweepers.
     """
@@ -179,7 +179,8 @@ def _hint_pushes(ctx: Context, found: Outlook) -> int:
             return 0
         held = pushes.held_count(conn)
     depth = ctx.enqueuer.depth(QueueName.PUSHES)
-    room = max(found.slot_count // _PUSHING_PART, _LEAST_PUSHES) - held - depth
+    least = 1 if 0 < found.slot_count <= _LEAST_PUSHES else _LEAST_PUSHES
+    room = max(found.slot_count // _PUSHING_PART, least) - held - depth
     if room <= 0:
         return 0
     with ctx.db.transaction() as conn:

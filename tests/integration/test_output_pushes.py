@@ -421,6 +421,16 @@ def test_sweepers_hint_at_pushes_that_are_due(engine: Engine, place: int) -> Non
     assert [task for task, _ in engine.hints.take()] == []
 
 
+@pytest.mark.parametrize(("slots", "hinted"), [(1, 1), (2, 1), (3, 2), (12, 3)])
+def test_pushes_leave_slots_to_fetch(engine: Engine, place: int, slots: int, hinted: int) -> None:
+    for number in range(4):
+        fetched(engine, place, f"{number}.jsonl")
+    engine.hints.take()
+    engine.execute("insert into workers (name, slots, version) values ('w', %s, '')", slots)
+    sweep(engine.ctx)
+    assert len([1 for task, _ in engine.hints.take() if task is TaskName.PUSH_OUTPUT]) == hinted
+
+
 def test_a_destination_that_hangs_is_behind_all_others(engine: Engine, place: int) -> None:
     for number in range(6):
         fetched(engine, place, f"{number}.jsonl")
