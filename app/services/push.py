@@ -143,10 +143,13 @@ class _Attempt:
     def _failed(self, cause: str) -> None:
         cause = one_line(cause)
         _log.warning("push.failed", path=self._claimed.path, reason=cause)
-        if self._claimed.is_late and self._claimed.state is PushState.PENDING:
+        if not self._claimed.is_late:
+            self._later(_backoff_s(self._ctx, self._claimed.attempt_count + 1), cause)
+        elif self._claimed.state is PushState.PENDING:
             self._end(PushState.FAILED, cause)
         else:
-            self._later(_backoff_s(self._ctx, self._claimed.attempt_count + 1), cause)
+            _log.error("push.remains_left", path=self._claimed.path, reason=cause)
+            self._persist(lambda conn: pushes.tidied(conn, self._claimed))
 
     def _later(self, wait_s: float, cause: str, *, is_failure: bool = True) -> None:
         self._persist(lambda conn: pushes.retry(conn, self._claimed, wait_s=wait_s, error=cause, is_failure=is_failure))
@@ -162,10 +165,6 @@ class _Attempt:
                 self._tidy(place)
         except DestinationGoneError as error:
             _log.warning("push.remains_left", path=self._claimed.path, reason=error.message)
-        except HaulageError as error:
-            if not self._claimed.is_late:
-                raise
-            _log.error("push.remains_left", path=self._claimed.path, reason=error.message)
         with self._ctx.db.connection() as conn:
             pushes.tidied(conn, self._claimed)
 

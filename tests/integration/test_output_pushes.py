@@ -238,6 +238,19 @@ def lose_one(engine: Engine, shelf: Shelf, job_id: int) -> None:
     assert (len(shelf.unfinished), remains(engine)) == (1, 1)
 
 
+@pytest.mark.parametrize("fault", [StorageUnavailableError("the bucket does not answer"), ValueError("our mistake")])
+def test_remains_are_looked_for_a_week(engine: Engine, place: int, shelf: Shelf, fault: Exception) -> None:
+    job_id = fetched(engine, place)
+    lose_one(engine, shelf, job_id)
+    control.cancel(engine.ctx, engine.tenant.caller, job_id)
+    shelf.faults = [("discard", fault)] * 2
+    for age, is_due in (("6 days", True), ("8 days", False)):
+        engine.execute(f"update pushes set finished_at = now() - interval '{age}'")
+        push(engine, job_id)
+        row = engine.one("select next_attempt_at, lease_expires_at from pushes")
+        assert ((row["next_attempt_at"] is not None), row["lease_expires_at"]) == (is_due, None)
+
+
 @pytest.mark.parametrize("moment", ["discard", "begin"])
 def test_one_that_froze_before_it_began_leaves_nothing(engine: Engine, place: int, shelf: Shelf, moment: str) -> None:
     """Another attempt has removed its remains meanwhile: what it made then, nobody would look for."""
