@@ -14,6 +14,7 @@ from app.domain.jobs import FileFormat, JobStatus, StopReason
 from app.domain.pushes import state_before
 from app.domain.stalls import Stall
 from app.domain.upload_evidence import upload_evidence, verdict_counts
+from app.domain.wire_times import epoch_ms, iso
 
 _LONGEST_SHOWN = 300
 
@@ -149,9 +150,9 @@ def status_document(
     if stall is not None:
         document["stalled"] = _stalled(stall)
         reason = "" if waiting is not None else f": {stall.what}"
-        document["statusMessage"] = f"{document['statusMessage']}; no progress since {_iso(stall.since)}{reason}"
+        document["statusMessage"] = f"{document['statusMessage']}; no progress since {iso(stall.since)}{reason}"
     if job.finished_at is not None:
-        document["bulk_finish_time"] = _iso(job.finished_at)
+        document["bulk_finish_time"] = iso(job.finished_at)
     if job.error is not None:
         document["error"] = job.error
     return document
@@ -170,7 +171,7 @@ def job_item(job: ListedFacts) -> dict[str, Any]:
         "engine": job.engine,
         "job_query": job.query_text,
         "nativefileFormat": job.file_format.short.lower(),
-        "createdDate": _iso(job.created_at),
+        "createdDate": iso(job.created_at),
         "element_id": job.element_id,
         "instance_id": job.instance_id,
         "account_id": job.organisation_id,
@@ -181,7 +182,7 @@ def job_item(job: ListedFacts) -> dict[str, Any]:
         "status": job.status.value,
         "job_state": job.status.value,
         "fileFormat": _format(job),
-        "completion_time": _epoch_ms(job.finished_at),
+        "completion_time": epoch_ms(job.finished_at),
         "job_reset_attempt": job.run_number - 1,
         "notification_url": job.notification_url,
     }
@@ -305,8 +306,8 @@ def _v3(job: JobFacts, now: datetime) -> dict[str, Any]:
         "jobDirection": job.direction,
         "jobStatus": "CANCELED" if job.status is JobStatus.CANCELLED else job.status.value,
         "statusMessage": _message(job),
-        "createdDate": _epoch_ms(job.created_at),
-        "completionTime": _epoch_ms(job.finished_at),
+        "createdDate": epoch_ms(job.created_at),
+        "completionTime": epoch_ms(job.finished_at),
         "vendorJobId": None,
         "notificationUrl": job.notification_url,
         "defaultSelectFields": None,
@@ -329,7 +330,7 @@ def _v2(job: JobFacts) -> dict[str, Any]:
         # Records are kept as JSON Lines; the size of a rendered CSV or array is not known before it is made. Of a query
         # job, whose format is chosen by each reader, it is the size of what is kept.
         "fileSize": job.plain_bytes if _has_size(job) else None,
-        "bulk_start_time": _iso(job.started_at or job.created_at),
+        "bulk_start_time": iso(job.started_at or job.created_at),
         "infoMessage": None,
         "message": None,
         "requestId": None,
@@ -355,8 +356,8 @@ def _metadata(job: JobFacts, now: datetime) -> dict[str, Any]:
         "stopReason": None if job.stop_reason is None else job.stop_reason.value,
         "hasMore": job.has_more,
         "evidence": evidence_line(job),
-        "filesExpireAt": None if job.files_expire_at is None else _iso(job.files_expire_at),
-        "filesDeletedAt": None if job.files_deleted_at is None else _iso(job.files_deleted_at),
+        "filesExpireAt": None if job.files_expire_at is None else iso(job.files_expire_at),
+        "filesDeletedAt": None if job.files_deleted_at is None else iso(job.files_deleted_at),
         **rows,
     }
 
@@ -378,7 +379,7 @@ def _message(job: ListedFacts) -> str:
 def _stalled(stall: Stall) -> dict[str, Any]:
     page_s = stall.page_p95_s
     return {
-        "since": _iso(stall.since),
+        "since": iso(stall.since),
         "waitsFor": stall.waits_for.value,
         "what": stall.what,
         "pageTime": None if page_s is None else int(page_s * 1000),
@@ -388,15 +389,4 @@ def _stalled(stall: Stall) -> dict[str, Any]:
 def _wait_line(waiting: WaitFacts, until: datetime) -> str:
     reason, error = waiting.reason or "", waiting.last_error or ""
     tries = f" (failed tries: {waiting.try_count})" if waiting.try_count else ""
-    return ": ".join(filter(None, [f"waiting until {_iso(until)}", reason, "" if error in reason else error])) + tries
-
-
-def _epoch_ms(at: datetime | None) -> int | None:
-    return None if at is None else int(at.timestamp() * 1000)
-
-
-def _iso(at: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds, as in `2021-03-01T10:00:00.000Z`."""
-    # Not strftime, which takes several times as long; a page of jobs has hundreds of times.
-    clock = f"{at.hour:02d}:{at.minute:02d}:{at.second:02d}.{at.microsecond // 1000:03d}"
-    return f"{at.year:04d}-{at.month:02d}-{at.day:02d}T{clock}Z"
+    return ": ".join(filter(None, [f"waiting until {iso(until)}", reason, "" if error in reason else error])) + tries
