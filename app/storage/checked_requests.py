@@ -10,10 +10,9 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from app.addresses import AddressPolicy
-from app.storage.checked_sockets import create_checked_connection
+from app.storage.checked_dialling import dial
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 100.0
@@ -70,15 +69,18 @@ class _CheckedAdapter(HTTPAdapter):
 
 
 def _pools(policy: AddressPolicy) -> dict[str, type[HTTPConnectionPool]]:
-    """urllib3's pools by scheme, with connections that ask `policy` before they dial."""
+    """urllib3's pools by scheme, with connections that ask `policy` before they dial.
+
+    A whole part is one write: the time to connect would be too short for it on a slow line.
+    """
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return _dial(policy, self, "http")
+            return dial(policy, self, "http", connect_s=CONNECT_TIMEOUT_S, silence_s=SILENCE_TIMEOUT_S)
 
     class Secure(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _dial(policy, self, "https")
+            return dial(policy, self, "https", connect_s=CONNECT_TIMEOUT_S, silence_s=SILENCE_TIMEOUT_S)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -87,19 +89,3 @@ def _pools(policy: AddressPolicy) -> dict[str, type[HTTPConnectionPool]]:
         ConnectionCls = Secure
 
     return {"http": PlainPool, "https": SecurePool}
-
-
-def _dial(policy: AddressPolicy, connection: HTTPConnection, scheme: str) -> socket.socket:
-    """As urllib3 does it itself, errors included."""
-    host = connection.host
-    try:
-        dialled = create_checked_connection(policy, host, connection.port or 0, scheme, CONNECT_TIMEOUT_S)
-    except socket.gaierror as error:
-        raise NameResolutionError(host, connection, error) from error
-    except TimeoutError as error:
-        raise ConnectTimeoutError(connection, f"{host} did not answer") from error
-    except OSError as error:
-        raise NewConnectionError(connection, f"{host} cannot be reached: {error}") from error
-    # A whole part is one write: the time to connect would be too short for it on a slow line.
-    dialled.settimeout(SILENCE_TIMEOUT_S)
-    return dialled

@@ -9,7 +9,6 @@ from pathlib import Path
 import boto3
 import pytest
 from botocore.config import Config
-from moto.server import ThreadedMotoServer
 
 from app.errors import ObjectMissingError, StorageError, StorageUnavailableError
 from app.storage import s3
@@ -22,6 +21,7 @@ from app.storage.s3 import S3Store
 from app.storage.segments import SegmentBuilder
 from tests.fixtures.azurite import azure_at
 from tests.fixtures.gcs import a_name
+from tests.fixtures.moto import moto_server
 
 OPTIONS = {"region": "us-east-1", "access_key_id": "any", "secret_access_key": "any"}
 LARGE = 20 * 1024 * 1024  # more than one part of a multipart upload
@@ -29,11 +29,8 @@ LARGE = 20 * 1024 * 1024  # more than one part of a multipart upload
 
 @pytest.fixture(scope="module")
 def s3_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture

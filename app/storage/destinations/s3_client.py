@@ -15,10 +15,9 @@ from botocore.awsrequest import (
 )
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from app.addresses import AddressPolicy
-from app.storage.checked_sockets import create_checked_connection
+from app.storage.checked_dialling import dial
 from app.storage.s3_client import S3Place, make_client
 
 CONNECT_TIMEOUT_S = 5
@@ -85,17 +84,7 @@ def _checked_pools(policy: AddressPolicy) -> dict[str, type]:
     """Botocore's pools, whose connections ask `policy` about the address that they are about to dial."""
 
     def connect(connection: Any, scheme: str) -> socket.socket:
-        host, timeout_s = connection._dns_host, connection.timeout  # noqa: SLF001 - urllib3's own name of what it dials
-        try:
-            dialled = create_checked_connection(policy, host, connection.port, scheme, timeout_s)
-        except socket.gaierror as error:
-            raise NameResolutionError(host, connection, error) from error
-        except TimeoutError as error:
-            raise ConnectTimeoutError(connection, f"no connection to {host} within {timeout_s:g} s") from error
-        except OSError as error:
-            raise NewConnectionError(connection, f"no connection to {host}: {error}") from error
-        dialled.settimeout(READ_TIMEOUT_S)
-        return dialled
+        return dial(policy, connection, scheme, connect_s=connection.timeout, silence_s=READ_TIMEOUT_S)
 
     class Plain(_InPieces, AWSHTTPConnection):  # type: ignore[misc] # botocore has no types
         def _new_conn(self) -> socket.socket:
