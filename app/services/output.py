@@ -32,16 +32,17 @@ class Sealed:
 
     record_count: int
     plain_bytes: int
-    _stored: Future[list[Segment]]
+    _cut: Future[Future[list[Segment]]]
+    """Cut, and on its way into the store."""
 
     @property
     def is_stored(self) -> bool:
         """True once `segments` answers without waiting (perhaps with an error)."""
-        return self._stored.done()
+        return self._cut.done() and (self._cut.exception() is not None or self._cut.result().done())
 
     def segments(self) -> list[Segment]:
         """All of them, in order, stored for good. Waits for that. Raises the storage errors."""
-        return self._stored.result()
+        return self._cut.result().result()
 
 
 class Output:
@@ -60,7 +61,8 @@ class Output:
         self._claim = claim
         self._encoding = encoding
         self._nonce = secrets.token_hex(4)
-        self._lane = Lane(_MAX_WAITING_BYTES)
+        self._packing = Lane(_MAX_WAITING_BYTES)
+        self._storing = Lane(_MAX_WAITING_BYTES)
         self._scanner = None if columns is None else ColumnScanner(columns)
         self._builder = SegmentBuilder(encoding, scanner=self._scanner)
         self._blocks: list[bytes] = []
@@ -70,7 +72,7 @@ class Output:
         self._committed_count = 0
         self.record_count = 0
         self.plain_bytes = 0
-        # From here on only the lane's thread touches it.
+        # From here on only the storing lane's thread touches it.
         self._sequence = claim.sequence
         self._unsealed: list[Segment] = []
         self._keys: list[str] = []
@@ -102,14 +104,16 @@ class Output:
         self._blocks, self._blocks_bytes, self._blocks_records = [], 0, 0
         block = blocks[0] if len(blocks) == 1 else b"".join(blocks)
         if self._is_packed_beside:
-            self._lane.add(lambda: self._pack_and_put(block, record_count), len(block))
-        elif (built := self._pack(block, record_count)) is not None:
-            self._lane.add(lambda: self._put(built), built.stored_bytes)
+            self._packing.add(lambda: self._pack(block, record_count), len(block))
+        else:
+            self._pack(block, record_count)
 
-    def _pack(self, block: bytes, record_count: int) -> BuiltSegment | None:
-        """Returns the segment that is full now, if any."""
+    def _pack(self, block: bytes, record_count: int) -> None:
+        """Hands the segment on that is full now, if any. In the thread that has the builder."""
         self._builder.add(block, record_count)
-        return self._cut() if self._builder.is_full else None
+        if self._builder.is_full:
+            built = self._cut()
+            self._storing.add(lambda: self._put(built), built.stored_bytes)
 
     def _cut(self) -> BuiltSegment:
         built = self._builder.finish()
@@ -121,13 +125,17 @@ class Output:
         if self._blocks:
             self._close_slice()
         if self._is_packed_beside:
-            stored = self._lane.ask(lambda: self._put_last(self._cut()))
+            cut = self._packing.ask(self._cut_last)
         else:
-            built = self._cut()
-            stored = self._lane.ask(lambda: self._put_last(built))
-        sealed = Sealed(self.record_count, self.plain_bytes, stored)
+            cut = Future()
+            cut.set_result(self._cut_last())
+        sealed = Sealed(self.record_count, self.plain_bytes, cut)
         self.record_count = self.plain_bytes = 0
         return sealed
+
+    def _cut_last(self) -> Future[list[Segment]]:
+        built = self._cut()
+        return self._storing.ask(lambda: self._put_last(built))
 
     def committed(self, segment_count: int) -> None:
         """So many more segments count now, the oldest ones."""
@@ -135,19 +143,15 @@ class Output:
 
     def discard(self) -> list[str]:
         """End, and forget what is not committed. Returns the keys of the objects that were stored for it."""
-        self._lane.close()
+        self.close()
         return self._keys[self._committed_count :]
 
     def close(self) -> None:
         """End; everything is committed or discarded."""
-        self._lane.close()
+        self._packing.close()  # it may wait for room in the other
+        self._storing.close()
 
-    # In the lane's thread ---------------------------------------------------------------------------------------------
-
-    def _pack_and_put(self, block: bytes, record_count: int) -> None:
-        built = self._pack(block, record_count)
-        if built is not None:
-            self._put(built)
+    # In the storing lane's thread -------------------------------------------------------------------------------------
 
     def _put(self, built: BuiltSegment) -> None:
         key = segment_key(
