@@ -119,9 +119,10 @@ class HttpClient:
             del self._local.lines
 
     def _lines(self) -> _Lines:
-        if not hasattr(self._local, "lines"):
-            self._local.lines = _Lines(self._make_transfer, self._policy)
-        lines: _Lines = self._local.lines
+        try:
+            lines: _Lines = self._local.lines
+        except AttributeError:
+            lines = self._local.lines = _Lines(self._make_transfer, self._policy)
         return lines
 
     def _make_transfer(self) -> Transfer:
@@ -296,8 +297,9 @@ class _Lines:
             return
         _, succeeded, failed = self._multi.info_read()
         for curl in succeeded:
-            self._busy[curl].end(None)
-            self._known.add(self._busy[curl].descriptor)
+            transfer = self._busy[curl]
+            transfer.end(None)
+            self._known.add(transfer.descriptor, is_new=transfer.is_dialled)
         for curl, code, text in failed:
             self._busy[curl].end((code, text))
 

@@ -70,15 +70,21 @@ class Headers:
 
         Lines behind the head, trailers, are no headers.
         """
-        begun_at = max([at for at, line in enumerate(lines) if line[:5] == b"HTTP/"], default=-1) + 1
-        ends = [at for at, line in enumerate(lines) if line in _ENDS and at >= begun_at]
-        if not ends:
+        items: list[tuple[str, str]] = []
+        is_over = False
+        for line in lines:
+            if line.startswith(b"HTTP/"):
+                items, is_over = [], False
+            elif line in _ENDS:
+                is_over = True
+            elif not is_over:
+                pair = _kept_pair(line) if len(line) <= _MAX_KEPT_LINE else _pair_of(line)
+                if pair is not None:
+                    items.append(pair)
+        if not is_over:
             return None
-        found = [
-            _kept_pair(line) if len(line) <= _MAX_KEPT_LINE else _pair_of(line) for line in lines[begun_at : ends[0]]
-        ]
         headers = cls()
-        headers._items = [pair for pair in found if pair is not None]
+        headers._items = items
         return headers
 
     def get(self, name: str) -> str | None:

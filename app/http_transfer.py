@@ -65,9 +65,10 @@ class Transfer:
         self._ended: Failure | None = None
         self._failure: BaseException | None = None
         self._refusal: AddressRefusedError | None = None
-        self._scheme, self._send_count = "https", 0
+        self._send_count = 0
         self._opened: list[socket.socket] = []
         self._sent_options: object = None
+        self._is_fresh = False
         curl.setopt(pycurl.HEADERFUNCTION, self._head_lines.append)
         curl.setopt(pycurl.WRITEFUNCTION, self._body.write)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
@@ -81,9 +82,11 @@ class Transfer:
         """
         self.request, self.begun_at, self.is_over = request, time.monotonic(), False
         self._ended, self._failure, self._refusal = None, None, None
-        self._scheme, self._send_count = _scheme_of(request.url), 0
+        self._send_count = 0
         try:
-            self.curl.setopt(pycurl.FRESH_CONNECT, is_fresh)
+            if is_fresh is not self._is_fresh:
+                self._is_fresh = is_fresh
+                self.curl.setopt(pycurl.FRESH_CONNECT, is_fresh)
             self._set_options(request)
         except pycurl.error as error:
             raise self._translated(*error.args) from None
@@ -118,6 +121,11 @@ class Transfer:
     def descriptor(self) -> int:
         """Of the connection that carried it; -1 where that is closed."""
         return int(self.curl.getinfo(pycurl.ACTIVESOCKET))
+
+    @property
+    def is_dialled(self) -> bool:
+        """Whether a connection was opened for it, or tried."""
+        return bool(self._opened)
 
     def let_go(self) -> None:
         """Forget the answer. Pycurl works on duplicates of the sockets that it was given; ours are closed here."""
@@ -172,7 +180,7 @@ class Transfer:
         family, kind, protocol, sockaddr = address
         try:
             if not self._is_proxied:  # the proxy is the operator's and does the checking of what it dials
-                self._policy.check_ip(sockaddr[0], sockaddr[1], self._scheme)
+                self._policy.check_ip(sockaddr[0], sockaddr[1], _scheme_of(self.request.url))
             opened = socket.socket(family, kind, protocol)
         except AddressRefusedError as error:
             self._refusal = error

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -51,6 +51,7 @@ from app.http_client import Beat, Request, Response, TransportError
 
 _PAST_END = frozenset({400, 404, 410, 416, 422})
 _percent_encoded = partial(quote, safe="")
+_NO_QUERY: Mapping[str, str] = {}
 _PLAIN_IN_QUERY = re.compile(r"[A-Za-z0-9_.\-~$:,@/]*")
 
 
@@ -140,6 +141,7 @@ class VendorClient:
         self._values = values
         declared = self._object.list
         self._params = self._rendered(self._connector.params) | self._rendered(declared.params)
+        self._usual_query: tuple[Mapping[str, str] | None, dict[str, str]] = (None, {})
         self._list_url = self._base_url + declared.path.render(self._values, encode=_percent_encoded)
 
     def of(self, key: str) -> VendorClient:
@@ -193,7 +195,7 @@ class VendorClient:
         `query`: extra query parameters, which win over the connector's.
         """
         try:
-            request = self._request(first_request(self._object.list.page, cursor, size), query or {})
+            request = self._request(first_request(self._object.list.page, cursor, size), query or _NO_QUERY)
             return Call(self, self._http.start(self._signed(request)), request.url, cursor, size)
         except ConfigError as error:
             return Call(self, Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, ""), "", cursor, size)
@@ -243,11 +245,18 @@ class VendorClient:
             self._check_origin(asked.url)
             url = asked.url
         else:
-            params = (self._params | dict(query) if asked.repeat_params else {}) | dict(asked.params)
-            encoded = "&".join([f"{in_query(name)}={in_query(value)}" for name, value in params.items()])
+            own = {name: _pair(name, value) for name, value in asked.params}
+            encoded = "&".join(((self._usual_pairs(query) | own) if asked.repeat_params else own).values())
             url = f"{self._list_url}?{encoded}" if encoded else self._list_url
         headers = self._with_auth(self._headers | dict(asked.headers)) if asked.headers else self._usual_headers
         return Request("GET", url, headers, None, self._object.list.read_timeout_s)
+
+    def _usual_pairs(self, query: Mapping[str, str]) -> dict[str, str]:
+        """Name -> `name=value` of what every page is asked with, encoded once for all pages of a leg."""
+        if query is not self._usual_query[0]:
+            params = self._params | dict(query)
+            self._usual_query = query, {name: _pair(name, value) for name, value in params.items()}
+        return self._usual_query[1]
 
     def _signed(self, request: Request) -> Request:
         """With the credentials that travel in no header."""
@@ -371,6 +380,14 @@ class Call:
         return is_sent
 
 
+def _pair(name: str, value: str) -> str:
+    return f"{_known_name(name)}={in_query(value)}"
+
+
 def in_query(text: str) -> str:
     """Name or value of a query parameter, encoded where it has to be."""
     return text if _PLAIN_IN_QUERY.fullmatch(text) else quote(text, safe="$:,@/")
+
+
+_known_name = lru_cache(maxsize=512)(in_query)
+"""Names come from connectors, so there are few."""

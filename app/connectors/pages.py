@@ -84,9 +84,11 @@ class PageReader:
         self._marks = list_spec.deleted if list_spec.deleted and list_spec.deleted.do == "mark" else None
         self._is_missing_empty = list_spec.missing == "empty"
         self._pointers = _value_pointers(list_spec, list_spec.page)
-        self._records_path = split_pointer(self._records)
-        self._value_paths = [(name, split_pointer(pointer)) for name, pointer in self._pointers.items()]
-        self._decoder = _make_decoder(self._records, self._pointers)
+        tree = _tree_of(self._records, self._pointers)
+        self._decoder = None if tree is None else msgspec.json.Decoder(_type_of(tree))
+        if tree is not None:
+            self._records_at = _attributes(tree, self._records)
+            self._values_at = [(name, _attributes(tree, pointer)) for name, pointer in self._pointers.items()]
 
     def read(self, body: bytes, hide: Hide = str) -> Page:
         """Cut `body`. Raises PageFault: not JSON, not UTF-8, nested too deep, or no list where one is declared.
@@ -109,7 +111,7 @@ class PageReader:
         if self._decoder is None:
             return self._read_slow(body, hide)
         tree = self._decoder.decode(body)
-        return _walk(tree, self._records_path), {name: _walk(tree, path) for name, path in self._value_paths}
+        return _walk(tree, self._records_at), {name: _walk(tree, names) for name, names in self._values_at}
 
     def _read_slow(self, body: bytes, hide: Hide) -> tuple[list[Record] | None, dict[str, Any]]:
         if body.lstrip()[:1] not in {b"{", b"["}:
@@ -175,11 +177,15 @@ def _value_pointers(list_spec: ListSpec, page: PageSpec) -> dict[str, str]:
     return {name: pointer for name, pointer in declared.items() if pointer is not None}
 
 
-def _make_decoder(records: str, values: Mapping[str, str]) -> Any:
-    """A decoder for a Struct that mirrors the pointers; None where they cannot be one (no common root)."""
+_Tree = dict[str, Any]
+"""Key -> what is there: another tree, or the type to decode."""
+
+
+def _tree_of(records: str, values: Mapping[str, str]) -> _Tree | None:
+    """What the pointers look at, empty for an answer that is the list; None where they have no common root."""
     if records == "":
-        return msgspec.json.Decoder(list[Raw]) if not values else None
-    tree: dict[str, Any] = {}
+        return None if values else {}
+    tree: _Tree = {}
     for pointer, leaf in [(records, list[Raw] | None), *((each, Any) for each in values.values())]:
         *path, last = split_pointer(pointer)
         node = tree
@@ -189,28 +195,35 @@ def _make_decoder(records: str, values: Mapping[str, str]) -> Any:
                 return None
         if node.setdefault(last, leaf) is not leaf:
             return None
-    return msgspec.json.Decoder(_struct(tree))
+    return tree
 
 
-def _struct(tree: dict[str, Any]) -> Any:
+def _type_of(tree: _Tree) -> Any:
+    """A Struct that mirrors the tree; its attributes are numbered."""
+    if not tree:
+        return list[Raw]
     fields = [
-        (f"f{number}", _struct(kind) | None if isinstance(kind, dict) else kind, None)
+        (f"f{number}", _type_of(kind) | None if isinstance(kind, dict) else kind, None)
         for number, kind in enumerate(tree.values())
     ]
     names = {f"f{number}": key for number, key in enumerate(tree)}
-    made = msgspec.defstruct("Node", fields, rename=names, frozen=True, gc=False)
-    _FIELDS[made] = {key: name for name, key in names.items()}
-    return made
+    return msgspec.defstruct("Node", fields, rename=names, frozen=True, gc=False)
 
 
-_FIELDS: dict[type, dict[str, str]] = {}
+def _attributes(tree: _Tree, pointer: str) -> tuple[str, ...]:
+    """The names of the attributes that lead to what the pointer means."""
+    names = []
+    for key in split_pointer(pointer):
+        names.append(f"f{[*tree].index(key)}")
+        tree = tree[key]
+    return tuple(names)
 
 
-def _walk(node: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
+def _walk(node: Any, attributes: tuple[str, ...]) -> Any:
+    for name in attributes:
         if node is None:
             return None
-        node = getattr(node, _FIELDS[type(node)][key])
+        node = getattr(node, name)
     return node
 
 

@@ -163,13 +163,13 @@ class _Step(msgspec.Struct, frozen=True):
     @property
     def is_repeat(self) -> bool:
         """Whether this page is the one before once more."""
-        if not self.view.record_count or not self.view.fingerprint:
+        if not self.view.record_count or not self.view.fingerprint or self.view.fingerprint != self.state.get("print"):
             return False
         # Records without an id may really be equal; an exact total that still has room for them says that they are.
         is_explained = (
             self.view.fingerprint.startswith("r") and self.exact_total is not None and self.seen <= self.exact_total
         )
-        return self.view.fingerprint == self.state.get("print") and not is_explained
+        return not is_explained
 
     @property
     def is_same_key(self) -> bool:

@@ -36,6 +36,7 @@ class Fetching:
         self._is_kept_wanted = False
         """The page that waits for children is what was begun last."""
         self._under_way: dict[Place, Call] = {}
+        self._placed: tuple[Position | None, Place] = (None, (0, 0))
         self._is_slow = False
         self._is_guess_good = True
         """False once pages came shorter than guessed: from then on the leg asks for one at a time."""
@@ -65,9 +66,12 @@ class Fetching:
     def begin_ahead(self, position: Position, records_left: int | None = None) -> None:
         """As `begin`, as far as calls may be made at once."""
         self._lease.check()
-        with self._plan.budget.ahead(), contextlib.suppress(BudgetWait):
-            if self._send(position):
-                self._send_behind(position, records_left)
+        with self._plan.budget.ahead():
+            try:
+                if self._send(position):
+                    self._send_behind(position, records_left)
+            except BudgetWait:
+                pass  # whoever needs the page asks again, and waits
 
     def _send_behind(self, position: Position, records_left: int | None) -> None:
         if not self._is_slow and len(self._under_way) == 1:
@@ -123,7 +127,9 @@ class Fetching:
         return min(self._most_calls, by_size)
 
     def _place(self, position: Position) -> Place:
-        return self._plan.client.place(position.cursor, position.page_size)
+        if position is not self._placed[0]:  # asked for several times a page
+            self._placed = position, self._plan.client.place(position.cursor, position.page_size)
+        return self._placed[1]
 
     def result(self, position: Position, meanwhile: Callable[[], None]) -> FetchResult:
         """The page at `position`, whose call was begun; `meanwhile` is called about once a second while none comes.

@@ -110,6 +110,8 @@ class VendorBudget:
         allowance = allowance_of(connector, find_object(connector, footing.job.object_name), footing.configuration)
         self._subject = Subject(footing.job.instance_id, footing.instance_created_at, allowance)
         self._is_limited = allowance.is_any
+        self._is_told = bool(connector.errors or connector.limits.headers.remaining)
+        """A good answer may say something of the budget."""
         self._blocked_until = footing.blocked_until
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count(1)
@@ -262,6 +264,8 @@ class VendorBudget:
 
     def listen(self, response: Response, grant: Grant | None) -> None:
         """Let everybody know at once what the answer says of the budget, and give the slot back."""
+        if grant is None and response.status < _HTTP_ERROR and not self._is_told:
+            return
         block_s = 0.0 if response.status < _HTTP_ERROR and not self._connector.errors else self._block_s(response)
         remaining, reset_s = self._remaining(response)
         if remaining == 0 and grant is None:
