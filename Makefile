@@ -36,7 +36,9 @@ chaos: env ## Break everything for some 25 minutes and count every record (make 
 	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
 
 bench: env ## Measure speed, load and memory against the marks, about an hour (make bench ARGS="speed --rounds 3", ARGS=soak)
-	@$(BIN)/python -m tests.benchmarks $(ARGS)
+	@fastest=$$($(BIN)/python -m tests.benchmarks.fastest_python) \
+		&& "$$fastest" app/local/environment.py $(LOCK) .haulage/bench-env \
+		&& .haulage/bench-env/bin/python -m tests.benchmarks $(ARGS)
 
 check: env ## Lint, formatting, types, import rules
 	$(BIN)/ruff check

@@ -1,6 +1,7 @@
 """Makes `.venv` from the lock file, and again when the lock, the Python or the place of the checkout changed.
 
-Run by any Python >= 3.11 that has pip, before anything is installed: only the standard library.
+Run by any Python >= 3.11 that has pip, before anything is installed: only the standard library. A second argument
+names another folder than `.venv`.
 
     python3 app/local/environment.py requirements-dev.lock
 """
@@ -17,8 +18,6 @@ import venv
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-ENVIRONMENT = CHECKOUT / ".venv"
-_STAMP = ENVIRONMENT / "made-from"
 _WHEN_IT_FAILED = """\
 What pip found wrong stands above; the same command tries again. It needs a package index: pip reads HTTPS_PROXY for a
 proxy, and PIP_INDEX_URL for a mirror, which must have the very files of the lock."""
@@ -32,23 +31,23 @@ def made_from(lock: Path) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def pip(*words: str) -> None:
+def pip(environment: Path, *words: str) -> None:
     """The host's pip works on the new environment, so `ensurepip` (not in every distribution) is not needed."""
-    python = ENVIRONMENT / "bin" / "python"
+    python = environment / "bin" / "python"
     command = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", *words]
     subprocess.run(command, check=True, cwd=CHECKOUT, stdout=sys.stderr)
 
 
-def make(lock: Path) -> None:
-    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    venv.create(ENVIRONMENT, with_pip=False, symlinks=True)
+def make(environment: Path, lock: Path) -> None:
+    shutil.rmtree(environment, ignore_errors=True)
+    venv.create(environment, with_pip=False, symlinks=True)
     # First what builds: with it in place nothing is fetched beside the lock, also where a package has no wheel.
-    builder = ENVIRONMENT / "builder.lock"
+    builder = environment / "builder.lock"
     builder.write_text(pinned("setuptools", lock))
-    pip("install", "-qq", "--no-deps", "--require-hashes", "-r", str(builder))
+    pip(environment, "install", "-qq", "--no-deps", "--require-hashes", "-r", str(builder))
     # Exactly the lock: `--no-deps` leaves out what `make lock` left out on purpose (pandas, 100 MB for reading a CSV).
-    pip("install", "-qq", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(lock))
-    pip("install", "-qq", "--no-deps", "--no-build-isolation", "--editable", ".")
+    pip(environment, "install", "-qq", "--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(lock))
+    pip(environment, "install", "-qq", "--no-deps", "--no-build-isolation", "--editable", ".")
 
 
 def pinned(package: str, lock: Path) -> str:
@@ -60,21 +59,22 @@ def pinned(package: str, lock: Path) -> str:
 
 
 def main() -> int:
-    lock = CHECKOUT / sys.argv[1]
+    lock, name = CHECKOUT / sys.argv[1], (sys.argv[2:] or [".venv"])[0]
+    stamp = CHECKOUT / name / "made-from"
     with (CHECKOUT / ".venv.lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)  # two makes at once: one builds, the other waits
         wanted = made_from(lock)
-        if _STAMP.exists() and _STAMP.read_text() == wanted:
+        if stamp.exists() and stamp.read_text() == wanted:
             return 0
-        print(f"Setting up .venv from {lock.name}; the first time takes a minute or two.", file=sys.stderr)
+        print(f"Setting up {name} from {lock.name}; the first time takes a minute or two.", file=sys.stderr)
         started = time.monotonic()
         try:
-            make(lock)
+            make(stamp.parent, lock)
         except subprocess.CalledProcessError as error:
-            print(f"Setting up .venv failed: `{' '.join(error.cmd)}` ended with {error.returncode}.", file=sys.stderr)
+            print(f"Setting up {name} failed: `{' '.join(error.cmd)}` ended with {error.returncode}.", file=sys.stderr)
             print(_WHEN_IT_FAILED, file=sys.stderr)
             return 1
-        _STAMP.write_text(wanted)
+        stamp.write_text(wanted)
         print(f"Environment ready after {time.monotonic() - started:.0f} s.", file=sys.stderr)
     return 0
 
