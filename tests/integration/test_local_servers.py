@@ -15,6 +15,7 @@ from app.local.errors import LocalError
 from app.local.postgres import PostgresServer
 from app.local.procfile import CHECKOUT
 from app.local.valkey import ValkeyServer
+from tests.fixtures.databases import Databases
 from tests.fixtures.postgres import throwaway_folder
 from tests.fixtures.waiting import wait_until
 
@@ -136,9 +137,9 @@ def test_servers_and_their_files_are_gone_when_their_owner_is_killed() -> None:
     root.rmdir()
 
 
-def test_each_test_gets_a_migrated_database_of_its_own(database_url: str, template_database: str) -> None:
+def test_each_test_gets_a_migrated_database_of_its_own(database_url: str, databases: Databases) -> None:
     with psycopg.connect(database_url) as connection:
         row = connection.execute("select current_database(), to_regclass('migrations') is not null").fetchone()
     assert row is not None
-    assert row[0] != template_database
+    assert row[0] != databases.template
     assert row[1]
