@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.api.runtime import EXTENSION, PREFIX
-from app.api.wsgi import create_app
 from app.domain.tokens import hash_of
 from app.services.identity import create_user
 from tests.fakes.engine import Tenant
+from tests.fakes.shared_app import app_with
 from tests.fakes.steps import Killed
 from tests.fakes.upload_engine import UploadEngine
 
@@ -29,7 +29,7 @@ class UploadDoor(UploadEngine):
 
     def __init__(self, database_url: str, folder: Path, **settings: Any) -> None:
         super().__init__(database_url, folder, **settings)
-        self.app = create_app(self.engine.ctx)
+        self.app = app_with(self.engine.ctx)
         self._headers: dict[int, str] = {}
 
     def call(self, method: str, path: str, *, as_: Tenant | None = None, **options: Any) -> TestResponse:
