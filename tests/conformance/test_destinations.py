@@ -25,7 +25,7 @@ from tests.fixtures.destinations.model import Place, Settings
 
 PATH = "reports/2026/accounts.jsonl"
 NONCES = tuple(digit * 16 for digit in "abc")
-FLAT_BYTES = 200_000_000
+FLAT_BYTES = 120_000_000
 FLAT_GROWTH_MB = 16
 PASSING = (StorageUnavailableError, StorageFullError)
 
