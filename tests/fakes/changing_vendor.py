@@ -66,6 +66,8 @@ class ChangingVendor:
     """(id, version) -> when it was replaced or deleted."""
     past: list[Version] = field(default_factory=list)
     """Every version that ever was."""
+    state_counts: Counter[int] = field(default_factory=Counter)
+    """Id -> how many of them are of this record."""
     call_count: int = 0
     is_clockless: bool = False
     overlap: int = 0
@@ -75,9 +77,9 @@ class ChangingVendor:
 
     def put(self, record_id: int, changed: datetime | None = None) -> Version:
         """A new record, or a new state of one."""
-        number = 1 + sum(each.id == record_id for each in self.past)
         self.remove(record_id)
-        version = Version(record_id, number, changed or self.now, self.now)
+        self.state_counts[record_id] += 1
+        version = Version(record_id, self.state_counts[record_id], changed or self.now, self.now)
         self.current[record_id] = version
         self.past.append(version)
         return version
