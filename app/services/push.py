@@ -34,7 +34,8 @@ from app.services.context import Context
 from app.services.destinations import DestinationGoneError, open_instance
 from app.services.finish import close_run
 from app.services.results import Result, csv_columns
-from app.storage.destinations.model import Destination, ReplacedMeanwhileError, Writing
+from app.storage.destinations.model import Destination, NotComposedError, ReplacedMeanwhileError, Unpublished
+from app.storage.destinations.stored import StoredOutput
 from app.storage.formats import Format, Rendered, render
 
 LEASE_S = 900.0
@@ -105,6 +106,7 @@ class _Attempt:
         self._is_stopping = is_stopping
         self._renewed_at = time.monotonic()
         self._sent_bytes = 0
+        self._notes: list[str] = []
 
     def run(self) -> None:
         """Raises DatabaseUnavailableError and CommitInDoubtError where not even that can be recorded."""
@@ -199,9 +201,37 @@ class _Attempt:
             self._write_and_publish(place, job, rendered)
 
     def _write_and_publish(self, place: Destination, job: Job, rendered: Rendered) -> None:
-        claimed = self._claimed
         self._renew()  # of one that froze before, the next attempt has tidied up already
-        writing = place.begin(claimed.path, nonce=self._nonce, most_bytes=rendered.most_bytes, note=self._note)
+        is_newest = self._compose(place, job, rendered)
+        if is_newest is None:
+            is_newest = self._send(place, job, rendered)
+        if is_newest:
+            self._forget_own_remains()
+        self._end(PushState.PUSHED if is_newest else PushState.SUPERSEDED, None)
+
+    def _compose(self, place: Destination, job: Job, rendered: Rendered) -> bool | None:
+        """Publish what the other side makes of what it has, as `_publish`; None: the output must be sent."""
+        if rendered.pieces is None:
+            return None
+        output = StoredOutput(self._ctx.store, rendered.pieces)
+        composing = place.compose(self._claimed.path, nonce=self._nonce, output=output, note=self._note)
+        if composing is None:
+            return None
+        try:
+            for size in composing.compose():
+                self._sent_bytes += size
+                self._keep_up()
+            return self._publish(composing, job)
+        except NotComposedError as error:
+            _log.info("push.not_composed", path=self._claimed.path, reason=one_line(error.message))
+        finally:
+            composing.abandon()
+        place.discard(self._claimed.path, nonce=self._nonce, notes=self._notes)  # which fails if something is left
+        self._sent_bytes = 0
+        return None
+
+    def _send(self, place: Destination, job: Job, rendered: Rendered) -> bool:
+        writing = place.begin(self._claimed.path, nonce=self._nonce, most_bytes=rendered.most_bytes, note=self._note)
         try:
             for chunk in rendered.chunks:
                 writing.write(chunk)
@@ -209,12 +239,9 @@ class _Attempt:
                 self._keep_up()
             for _ in writing.finish():
                 self._keep_up()
-            is_newest = self._publish(writing, job)
+            return self._publish(writing, job)
         finally:
             writing.abandon()
-        if is_newest:
-            self._forget_own_remains()
-        self._end(PushState.PUSHED if is_newest else PushState.SUPERSEDED, None)
 
     def _forget_own_remains(self) -> None:
         """What was published is whole, and nothing of the attempt stands beside it."""
@@ -222,6 +249,7 @@ class _Attempt:
             pushes.forget_remains(conn, self._claimed.id, self._claimed.claim)
 
     def _note(self, text: str) -> None:
+        self._notes.append(text)
         self._persist(lambda conn: pushes.note(conn, self._claimed, text))
 
     def _keep_up(self) -> None:
@@ -237,7 +265,7 @@ class _Attempt:
         self._persist(lambda conn: pushes.renew(conn, self._claimed, lease_s=LEASE_S, sent_bytes=sent_bytes))
         self._renewed_at = time.monotonic()
 
-    def _publish(self, writing: Writing, job: Job) -> bool:
+    def _publish(self, writing: Unpublished, job: Job) -> bool:
         """Make the object appear, unless a newer run's is there: then False. One at a time at each path.
 
         The order matters. What is there is looked at under the lock, and then the lock is asked for a sign of life: so
@@ -262,7 +290,7 @@ class _Attempt:
             self._keep_up()
             time.sleep(_TURN_S)
 
-    def _publish_as_seen(self, writing: Writing, lock: Connection) -> bool:
+    def _publish_as_seen(self, writing: Unpublished, lock: Connection) -> bool:
         state = writing.state()
         with self._ctx.db.guard():
             lock.execute("select 1")

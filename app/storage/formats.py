@@ -24,6 +24,7 @@ from app.storage.packing import (
     most_packed,
     packed_on_the_fly,
     packed_segments,
+    pieces_of_byte_copy,
     stored_stream,
 )
 from app.storage.reading import iter_plain, iter_plain_from, iter_segment
@@ -57,6 +58,8 @@ class Rendered:
     most_bytes: int
     """It is surely not longer."""
     replaced_count: Callable[[], int] = int
+    pieces: Sequence[bytes | Segment] | None = None
+    """The body as stored segments, each as it lies, and bytes between them; None where it is not made of such."""
 
     @property
     def chunks(self) -> Iterator[bytes]:
@@ -79,6 +82,7 @@ class _Plain:
     length: int | None
     most_bytes: int
     replaced_count: Callable[[], int] = int
+    pieces: Sequence[bytes | Segment] | None = None
 
 
 def render(
@@ -148,6 +152,7 @@ def _packed_lines(store: ObjectStore, segments: Sequence[Segment], envelope: Env
             content_encoding=envelope.coding,
             etag=etag(segments, f"{content_type} jsonl {envelope.identity}"),
             most_bytes=byte_copy_length(stream, envelope),
+            pieces=pieces_of_byte_copy(segments, stream, envelope),
         )
     return Rendered(
         chunks_from=lambda start: without_first(packed_segments(store, segments, envelope), start),
@@ -164,7 +169,14 @@ def _answer(segments: Sequence[Segment], plain: _Plain, envelope: Envelope | Non
     if envelope is None:
         tag = etag(segments, f"{content_type} {plain.identity}")
         return Rendered(
-            plain.chunks_from, plain.length, content_type, None, tag, plain.most_bytes, plain.replaced_count
+            plain.chunks_from,
+            plain.length,
+            content_type,
+            None,
+            tag,
+            plain.most_bytes,
+            plain.replaced_count,
+            plain.pieces,
         )
 
     def packed_from(start: int) -> Iterator[bytes]:
@@ -178,7 +190,8 @@ def _answer(segments: Sequence[Segment], plain: _Plain, envelope: Envelope | Non
 def _jsonl(store: ObjectStore, segments: Sequence[Segment], *, values_as_strings: bool) -> _Plain:
     length = total_plain_bytes(segments)
     if not values_as_strings:
-        return _Plain(partial(iter_plain_from, store, segments), "jsonl", length, length)
+        pieces = segments if all(segment.encoding == "plain" for segment in segments) else None
+        return _Plain(partial(iter_plain_from, store, segments), "jsonl", length, length, pieces=pieces)
 
     def strings_from(start: int) -> Iterator[bytes]:
         return without_first(map(with_values_as_strings, whole_lines(iter_plain(store, segments))), start)

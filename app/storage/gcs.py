@@ -27,7 +27,7 @@ from app.errors import (
 from app.storage.chunks import in_blocks, taken
 from app.storage.gcs_client import RETRY, TIMEOUT, GcsPlace, make_client
 from app.storage.keys import checked_prefix
-from app.storage.places import check_endpoint, read_place
+from app.storage.places import Bucket, check_endpoint, read_place
 from app.storage.remote import PART_BYTES, SINGLE_PUT_BYTES, RemoteStore
 
 __all__ = ["GcsPlace", "GcsStore", "gcs_place"]
@@ -68,6 +68,7 @@ class GcsStore(RemoteStore):
     def __init__(self, place: GcsPlace) -> None:
         super().__init__(f"gs://{place.bucket}/{place.prefix}", place.prefix)
         self.place = place
+        self.bucket = Bucket.at("gs", place.endpoint_url or "", place.bucket)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> None:
         name = self._name(key)

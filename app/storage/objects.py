@@ -9,6 +9,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from app.errors import ConfigError, ObjectMissingError, StorageError
+from app.storage.places import Bucket
 
 
 class ObjectStore(ABC):
@@ -19,6 +20,8 @@ class ObjectStore(ABC):
     """
 
     url: str
+    bucket: Bucket | None = None
+    """Where the objects lie, for stores whose service can copy among them by itself."""
 
     @staticmethod
     def from_url(storage_url: str, options: Mapping[str, str] | None = None) -> ObjectStore:
@@ -86,6 +89,10 @@ class ObjectStore(ABC):
     def discard(self, name: str) -> None:
         """Delete one of `unfinished`; should its writer live after all, its `put` fails."""
         raise NotImplementedError(name)
+
+    def name_in_bucket(self, key: str) -> str:
+        """The name by which other clients of `bucket` ask for the object."""
+        raise NotImplementedError(key)
 
     @abstractmethod
     def free_bytes(self) -> int | None:

@@ -72,6 +72,12 @@ def byte_copy(
     return copied(store, head, segments, EMPTY_FINAL_BLOCK + tail, start)
 
 
+def pieces_of_byte_copy(segments: Sequence[Segment], stream: Stream, envelope: Envelope) -> list[bytes | Segment]:
+    """What `byte_copy` gives: stored segments as they lie, and what stands around them."""
+    head, tail = envelope.around(stream)
+    return [head, *segments, EMPTY_FINAL_BLOCK + tail]
+
+
 def byte_copy_length(stream: Stream, envelope: Envelope) -> int:
     """How many bytes `byte_copy` gives from 0 on."""
     return stream.packed_bytes + sum(map(len, envelope.around(stream)))

@@ -11,6 +11,22 @@ from app.storage.keys import checked_prefix
 
 
 @dataclass(frozen=True)
+class Bucket:
+    """A bucket as all of its clients name it: two that are equal are the same one. Ones that differ may be, too."""
+
+    service: str
+    endpoint: str
+    name: str
+
+    @classmethod
+    def at(cls, service: str, endpoint_url: str, name: str) -> Bucket:
+        """`endpoint_url`: empty for the service's own."""
+        parts = urlsplit(endpoint_url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+        return cls(service, f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}", name)
+
+
+@dataclass(frozen=True)
 class Place:
     """The parts of the URL. The prefix is empty or ends in a slash."""
 

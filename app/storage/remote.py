@@ -90,6 +90,9 @@ class RemoteStore(ObjectStore):
     def free_bytes(self) -> int | None:
         return None
 
+    def name_in_bucket(self, key: str) -> str:
+        return self._name(key)
+
     def _name(self, key: str) -> str:
         return self._prefix + checked_key(key)
 

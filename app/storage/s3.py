@@ -41,7 +41,7 @@ from app.lean_imports import without
 from app.storage.chunks import taken
 from app.storage.keys import checked_key, checked_prefix
 from app.storage.objects import ObjectStore, folder_prefix
-from app.storage.places import check_endpoint, read_place
+from app.storage.places import Bucket, check_endpoint, read_place
 from app.storage.s3_answers import Answer, answer_of, code_of
 from app.storage.s3_client import S3Place, make_client
 
@@ -94,6 +94,7 @@ class S3Store(ObjectStore):
     def __init__(self, place: S3Place) -> None:
         self.place = place
         self.url = f"s3://{place.bucket}/{place.prefix}"
+        self.bucket = Bucket.at("s3", place.endpoint_url or "", place.bucket)
         self._encryption = _encryption(place)
         self._client: Any = None
         self._client_pid = 0
@@ -219,6 +220,9 @@ class S3Store(ObjectStore):
 
     def free_bytes(self) -> int | None:
         return None
+
+    def name_in_bucket(self, key: str) -> str:
+        return self._name(key)
 
     def _name(self, key: str) -> str:
         return self.place.prefix + checked_key(key)

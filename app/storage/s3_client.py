@@ -32,6 +32,7 @@ _CALLS = {
     "AbortMultipartUpload",
     # those of destinations
     "ListParts",
+    "UploadPartCopy",
     # botocore's, where a bucket lies in another region or is one of S3 Express
     "HeadBucket",
     "CreateSession",

@@ -10,6 +10,7 @@ from app.connectors.spec import digest
 from app.db import connectors, instances
 from app.db.instances import NewInstance
 from app.errors import NotFoundError
+from app.services.push import push_output
 from app.storage.destinations.model import Destination, Note, ReplacedMeanwhileError, Writing
 from tests.fakes.engine import Engine
 from tests.fakes.steps import Steps
@@ -114,3 +115,14 @@ def add_destination(engine: Engine, organisation_id: int) -> int:
         )
         instances.insert(conn, new)
     return instance_id
+
+
+def push(engine: Engine, job_id: int, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    """One attempt, as a worker would make it, as soon as it is due."""
+    engine.execute(
+        "update pushes set next_attempt_at = now(), lease_expires_at = case when lease_expires_at is not null"
+        " then now() end where job_id = %s and next_attempt_at is not null",
+        job_id,
+    )
+    row = engine.one("select id from pushes where job_id = %s order by run_number desc limit 1", job_id)
+    push_output(engine.ctx, row["id"], worker_id=1, is_stopping=is_stopping)

@@ -1,7 +1,6 @@
 """Finished outputs on their way to where `docsHubDetails` says: whole or not at all, once, and the job says so."""
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,10 +13,9 @@ from app.domain.status_document import status_document
 from app.enqueue import QueueName, TaskName
 from app.errors import InvalidInputError, StorageError, StorageUnavailableError
 from app.services import control, results, retention
-from app.services.push import push_output
 from app.services.sweep import sweep
 from tests.fakes.engine import Engine, assert_exact
-from tests.fakes.memory_destination import MemoryDestination, Shelf, add_destination
+from tests.fakes.memory_destination import MemoryDestination, Shelf, add_destination, push
 from tests.fakes.steps import Killed, cut
 
 PATH = "out/{objectName}-{jobId}.jsonl"
@@ -42,17 +40,6 @@ def fetched(engine: Engine, place: int, path: str = PATH, **criteria: Any) -> in
     job_id = engine.submit(docs_hub=DocsHub(place, path), **criteria)
     engine.leg(job_id)
     return job_id
-
-
-def push(engine: Engine, job_id: int, *, is_stopping: Callable[[], bool] = lambda: False) -> None:
-    """One attempt, as a worker would make it, as soon as it is due."""
-    engine.execute(
-        "update pushes set next_attempt_at = now(), lease_expires_at = case when lease_expires_at is not null"
-        " then now() end where job_id = %s and next_attempt_at is not null",
-        job_id,
-    )
-    row = engine.one("select id from pushes where job_id = %s order by run_number desc limit 1", job_id)
-    push_output(engine.ctx, row["id"], worker_id=1, is_stopping=is_stopping)
 
 
 def told(engine: Engine, job_id: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -121,6 +121,17 @@ def test_a_redirect_is_refused() -> None:
     with pytest.raises(StorageError, match="302"):
         api(script).generation("x")
     assert len(script.asked) == 1
+
+
+def test_sources_are_named_with_the_generations_that_are_known() -> None:
+    script = Script(Answer(200, b'{"generation": "7", "size": "12"}'))
+    found = api(script, "projects/p/key").compose([("jobs/1/a.jsonl", ""), ("p/x y", "5")], PART)
+    assert found["generation"] == "7"
+    [asked] = script.asked
+    assert asked.path.endswith(f"/o/{quote(PART, safe='')}/compose")
+    assert asked.query == {"kmsKeyName": "projects/p/key"}
+    sources = json.loads(asked.body)["sourceObjects"]
+    assert sources == [{"name": "jobs/1/a.jsonl"}, {"name": "p/x y", "generation": "5"}]
 
 
 def test_a_damaged_upload_is_not_published() -> None:

@@ -207,6 +207,19 @@ def test_an_answer_that_was_lost_is_found_again(
     assert moto_place.read(moto_place.prefix + "a.jsonl") == content
 
 
+def test_of_two_uploads_also_the_one_that_was_not_noted_is_aborted(s3_place: S3Place) -> None:
+    """The first was of an output to be put together, which failed; the worker died as it began to send it."""
+    destination = s3_place.settings.open()
+    notes: list[str] = []
+    for _ in range(2):
+        begin(destination, LARGE[: USUAL_PART_BYTES + 1], notes)
+    upload = s3_place.admin.create_multipart_upload(Bucket=s3_place.bucket, Key=f"{s3_place.prefix}a.jsonl")
+    assert upload["UploadId"]
+    destination.discard("a.jsonl", nonce=NONCE, notes=[*notes, f"begun {int(time.time())}"])
+    destination.close()
+    assert s3_place.unfinished() == []
+
+
 def test_an_upload_that_somebody_aborted_is_a_passing_fault(s3_place: S3Place) -> None:
     destination = s3_place.settings.open()
     notes: list[str] = []

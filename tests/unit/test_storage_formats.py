@@ -86,6 +86,26 @@ def test_gzip_of_packed_segments_is_a_byte_copy_of_known_length(records: list[ob
     assert packed[10:-10] == b"".join(store.objects[segment.object_key] for segment in segments)
 
 
+@given(
+    records=many_records.filter(bool),
+    encodings=st.sampled_from([["deflate"], ["plain"], ["deflate", "plain"]]),
+    fmt=st.sampled_from(FORMATS),
+    way=st.sampled_from(WAYS),
+    values_as_strings=st.booleans(),
+)
+def test_pieces_are_the_whole_body_where_it_is_made_of_stored_segments(
+    records: list[object], encodings: list[Encoding], fmt: Format, way: Compression | None, values_as_strings: bool
+) -> None:
+    store, segments = store_of(records, encodings)
+    answer = render(store, segments, fmt, way, values_as_strings=values_as_strings and fmt == "jsonl")
+    wanted = "deflate" if way else "plain"
+    is_made_of_them = all(segment.encoding == wanted for segment in segments)
+    assert (answer.pieces is not None) is (is_made_of_them and fmt == "jsonl" and not values_as_strings)
+    if answer.pieces is not None:
+        parts = [each if isinstance(each, bytes) else store.objects[each.object_key] for each in answer.pieces]
+        assert b"".join(parts) == body(answer)
+
+
 def test_gzip_trailer_keeps_the_length_modulo_four_gibibytes() -> None:
     assert struct.unpack("<II", GzipMember().around(Stream(7, 2**32 + 5, 99))[1]) == (7, 5)
 

@@ -15,12 +15,16 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+from app.domain.parts import MOST_OBJECT_BYTES
 from app.errors import HaulageError, InvalidInputError, StorageError, StorageUnavailableError
 from app.storage.checked_requests import make_session
 from app.storage.destinations.gcs_account import Tokens
 from app.storage.destinations.gcs_api import Crc32c, GcsApi, Place
+from app.storage.destinations.gcs_composing import GcsComposing, Temporaries
 from app.storage.destinations.model import Destination, Given, Note, Writing
 from app.storage.destinations.names import object_name, part_name, read_prefix
+from app.storage.destinations.stored import StoredOutput
+from app.storage.places import Bucket
 
 ENDPOINT = "https://storage.googleapis.com"
 PART_BYTES = 8 * 1024 * 1024
@@ -53,9 +57,7 @@ def make(given: Given) -> Destination:
         )
     place = Place(bucket, f"gs://{bucket}/{prefix}", endpoint, key_name)
     tokens = Tokens(credentials)
-    return GcsDestination(
-        GcsApi(place, make_session(given.policy, is_bounded=True), tokens), prefix, place.shown, tokens
-    )
+    return GcsDestination(GcsApi(place, make_session(given.policy, is_bounded=True), tokens), prefix, place, tokens)
 
 
 def _endpoint(given: Given) -> str:
@@ -78,8 +80,9 @@ def _matching(value: str, pattern: re.Pattern[str], name: str, form: str) -> str
 class GcsDestination(Destination):
     """Objects of one bucket below a prefix."""
 
-    def __init__(self, api: GcsApi, prefix: str, place: str, tokens: Tokens) -> None:
-        self.place = place
+    def __init__(self, api: GcsApi, prefix: str, place: Place, tokens: Tokens) -> None:
+        self.place = place.shown
+        self._where = Bucket.at("gs", "" if place.endpoint == ENDPOINT else place.endpoint, place.bucket)
         self._api = api
         self._prefix = prefix
         self._tokens = tokens
@@ -106,9 +109,18 @@ class GcsDestination(Destination):
         name = object_name(self._prefix, path)
         return GcsWriting(self._api, name, part_name(self._prefix, nonce), lambda url: note(self._tokens.seal(url)))
 
+    def compose(self, path: str, *, nonce: str, output: StoredOutput, note: Note) -> GcsComposing | None:
+        """What is no longer than a part is sent in one call all the same."""
+        name = object_name(self._prefix, path)
+        if not output.is_in(self._where) or not PART_BYTES < output.total_bytes <= MOST_OBJECT_BYTES:
+            return None
+        return GcsComposing(self._api, name, Temporaries(self._prefix, nonce), output, note)
+
     def discard(self, path: str, *, nonce: str, notes: Sequence[str]) -> None:
         object_name(self._prefix, path)
         part = part_name(self._prefix, nonce)
+        for name in Temporaries(self._prefix, nonce).noted(notes):
+            self._api.delete(name)
         for note in notes:
             url = self._tokens.unseal(note)
             if url is not None:

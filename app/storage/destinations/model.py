@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from app.addresses import AddressPolicy
-from app.errors import TransientError
+from app.errors import HaulageError, TransientError
+from app.storage.destinations.stored import StoredOutput
 
 Note = Callable[[str], None]
 """Remembers, for good, what a sweep needs to find what a writer has begun there; see `Destination.discard`."""
@@ -29,6 +30,10 @@ class Given:
 
 class ReplacedMeanwhileError(TransientError):
     """Somebody wrote the object between `Writing.state` and `publish`: nothing was published. Ask again."""
+
+
+class NotComposedError(HaulageError):
+    """The other side does not put the pieces together by itself: what was begun is to be discarded, and sent."""
 
 
 class Destination(ABC):
@@ -56,6 +61,10 @@ class Destination(ABC):
         unfinished upload, where it has a name of its own.
         """
 
+    def compose(self, path: str, *, nonce: str, output: StoredOutput, note: Note) -> Composing | None:  # noqa: ARG002
+        """As `begin`, for an output whose bytes the other side has already; calls nobody. None: it must be sent."""
+        return None
+
     @abstractmethod
     def discard(self, path: str, *, nonce: str, notes: Sequence[str]) -> None:
         """Remove what an attempt left unfinished, known by its nonce and what it noted; nothing there is fine.
@@ -67,19 +76,8 @@ class Destination(ABC):
         """Give back connections."""
 
 
-class Writing(ABC):
+class Unpublished(ABC):
     """One object under way. Until `publish` returns no reader sees any of it, and what was there before stays."""
-
-    @abstractmethod
-    def write(self, chunk: bytes) -> None:
-        """Take the next bytes, of any length; parts may be sent beside the caller, who learns of a failure later."""
-
-    def finish(self) -> Iterator[int]:
-        """No more bytes come: send those that are still here, piece by piece, and yield the length of each, so that
-        the caller can say that it lives, or stop. What it leaves, or all where nobody calls it, `publish` sends.
-        Raises as `write` does.
-        """
-        return iter(())
 
     @abstractmethod
     def state(self) -> Any:
@@ -97,4 +95,29 @@ class Writing(ABC):
     def abandon(self) -> None:
         """Stop and remove what was begun, as far as the other side can be reached. Raises nothing; may be called twice,
         also after `publish`.
+        """
+
+
+class Writing(Unpublished):
+    """An object whose bytes are sent."""
+
+    @abstractmethod
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes, of any length; parts may be sent beside the caller, who learns of a failure later."""
+
+    def finish(self) -> Iterator[int]:
+        """No more bytes come: send those that are still here, piece by piece, and yield the length of each, so that
+        the caller can say that it lives, or stop. What it leaves, or all where nobody calls it, `publish` sends.
+        Raises as `write` does.
+        """
+        return iter(())
+
+
+class Composing(Unpublished):
+    """An object that the other side makes of objects which it has. `publish`, too, may raise NotComposedError."""
+
+    @abstractmethod
+    def compose(self) -> Iterator[int]:
+        """Have it made, and yield the length of what was added, step by step, so that the caller can say that it
+        lives, or stop. Raises NotComposedError where the other side refuses, as by not letting these credentials read.
         """

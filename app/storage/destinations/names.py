@@ -28,3 +28,8 @@ def object_name(prefix: str, path: str) -> str:
 def part_name(prefix: str, nonce: str) -> str:
     """Where a store has no unfinished objects: the name of one. Nobody can ask for it, since it begins with a dot."""
     return f"{prefix}.haulage-{nonce}.part"
+
+
+def compose_name(prefix: str, nonce: str, level: int, slot: int) -> str:
+    """Of one more of the same attempt, with a place of its own in the tree by which it is put together."""
+    return part_name(prefix, f"{nonce}-{level}-{slot}")

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
+Part = TypeVar("Part")
 Sent = TypeVar("Sent")
 """What the other side says of a part."""
 
 
-class ParallelParts(Generic[Sent]):
+class ParallelParts(Generic[Part, Sent]):
     """Sends parts, numbered from 1, by as many threads as may be under way. Used by one thread.
 
     After a failure, which the next call raises, nothing more is sent.
     """
 
-    def __init__(self, send: Callable[[int, bytearray], Sent], at_once: int) -> None:
+    def __init__(self, send: Callable[[int, Part], Sent], at_once: int) -> None:
         self._send = send
         self._at_once = at_once
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="part")
@@ -24,7 +25,7 @@ class ParallelParts(Generic[Sent]):
         self._sent: dict[int, Sent] = {}
         self._count = 0
 
-    def add(self, part: bytearray) -> None:
+    def add(self, part: Part) -> None:
         """Begin to send the next part, which is not touched any more. Waits while enough are under way."""
         self._reap(leave=self._at_once - 1)
         self._count += 1

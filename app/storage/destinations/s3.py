@@ -12,11 +12,16 @@ from app.errors import InvalidInputError, ObjectMissingError, StorageError
 from app.storage.destinations.model import Destination, Given, Note
 from app.storage.destinations.names import object_name, read_prefix
 from app.storage.destinations.s3_bucket import S3Bucket
-from app.storage.destinations.s3_writing import S3Writing, discard
+from app.storage.destinations.s3_composing import S3Composing, plan
+from app.storage.destinations.s3_upload import discard
+from app.storage.destinations.s3_writing import S3Writing
+from app.storage.destinations.stored import StoredOutput
+from app.storage.places import Bucket
 from app.storage.s3_client import S3Place
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 _REGION = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_R2 = re.compile(r"\.r2\.cloudflarestorage\.com(:|$)")
 _CHECKED = b"Haulage tests whether it may write here.\n"
 
 
@@ -44,7 +49,7 @@ def make(given: Given) -> Destination:
             " digits, dots and hyphens only.",
             field="/configuration/endpoint_url",
         ) from error
-    return S3Destination(bucket, place.prefix)
+    return S3Destination(bucket, place.prefix, Bucket.at("s3", endpoint or "", place.bucket))
 
 
 def _setting(config: Mapping[str, str], name: str, form: re.Pattern[str], accepted: str) -> str:
@@ -73,8 +78,9 @@ def _encryption(config: Mapping[str, str]) -> dict[str, str]:
 
 
 class S3Destination(Destination):
-    def __init__(self, bucket: S3Bucket, prefix: str) -> None:
+    def __init__(self, bucket: S3Bucket, prefix: str, where: Bucket) -> None:
         self.place = bucket.url + prefix
+        self._where = where
         self._bucket = bucket
         self._prefix = prefix
 
@@ -108,6 +114,14 @@ class S3Destination(Destination):
         if most_bytes > MOST_OBJECT_BYTES:
             raise StorageError(f"{self.place}{path}: {most_bytes} bytes are more than the 5 TiB of an object of S3")
         return S3Writing(self._bucket, name, nonce, most_bytes, note)
+
+    def compose(self, path: str, *, nonce: str, output: StoredOutput, note: Note) -> S3Composing | None:
+        """R2 would refuse parts of different lengths, but only when all of them are there."""
+        name = object_name(self._prefix, path)
+        if not output.is_in(self._where) or _R2.search(self._where.endpoint):
+            return None
+        parts = plan(output)
+        return None if parts is None else S3Composing(self._bucket, name, nonce, output, parts, note)
 
     def discard(self, path: str, *, nonce: str, notes: Sequence[str]) -> None:  # noqa: ARG002 - uploads have ids
         discard(self._bucket, object_name(self._prefix, path), notes)

@@ -76,6 +76,25 @@ class S3Bucket:
         etag: str = self._call("upload_part", name, UploadId=upload_id, PartNumber=number, Body=body)["ETag"]
         return etag
 
+    def copy_part(self, name: str, upload_id: str, number: int, source: str, byte_range: tuple[int, int] | None) -> str:
+        """A part of an object of this bucket: all of it, or bytes [start, end). The part's ETag."""
+        asked: dict[str, Any] = {"CopySource": {"Bucket": self._place.bucket, "Key": source}}
+        if byte_range is not None:
+            asked["CopySourceRange"] = f"bytes={byte_range[0]}-{byte_range[1] - 1}"
+        answer = self._call("upload_part_copy", name, UploadId=upload_id, PartNumber=number, **asked)
+        etag = answer.get("CopyPartResult", {}).get("ETag")
+        if not etag:  # it knows no copies, and has taken the empty body for the part
+            raise _NotImplemented(f"{self.url}{name}: {self._server} does not know UploadPartCopy")
+        found: str = etag
+        return found
+
+    def part_sizes(self, name: str, upload_id: str) -> list[int]:
+        """Of all parts that have arrived, in order."""
+        pages = self._client.get_paginator("list_parts").paginate(
+            Bucket=self._place.bucket, Key=name, UploadId=upload_id
+        )
+        return self._translated(name, lambda: [part["Size"] for page in pages for part in page.get("Parts", ())])  # type: ignore[no-any-return]
+
     def complete_upload(self, name: str, upload_id: str, etags: Sequence[str], condition: Mapping[str, str]) -> None:
         """Raises Unmet; ObjectMissingError where there is no such upload any more."""
         parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]

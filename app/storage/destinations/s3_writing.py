@@ -1,61 +1,27 @@
-"""One object on its way into a bucket: a single PUT, or a multipart upload whose parts go up beside each other."""
+"""One object that is sent to a bucket: a single PUT, or a multipart upload whose parts go up beside each other."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
 
 from app.domain.parts import part_bytes, parts_at_once
-from app.errors import HaulageError, ObjectMissingError, StorageError, StorageUnavailableError
-from app.storage.destinations.model import Note, ReplacedMeanwhileError, Writing
+from app.errors import ObjectMissingError
+from app.storage.destinations.model import Note, Writing
 from app.storage.destinations.parallel import ParallelParts
-from app.storage.destinations.s3_bucket import ATTEMPT, S3Bucket, Unmet
-
-_BEGUN = "begun "
-_UPLOAD = "upload "
+from app.storage.destinations.s3_bucket import S3Bucket
+from app.storage.destinations.s3_upload import S3Upload
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What is at a path. `etag` None: nothing."""
-
-    etag: str | None
-    is_known: bool = True
-    """False: the key may not read there, so that nothing can be compared."""
-
-    def may_be(self, other: Seen) -> bool:
-        """Whether both are the same, as far as is known."""
-        return self == other or not (self.is_known and other.is_known)
-
-    @property
-    def condition(self) -> Mapping[str, str]:
-        if not self.is_known:
-            return {}
-        return {"IfNoneMatch": "*"} if self.etag is None else {"IfMatch": self.etag}
-
-
-class S3Writing(Writing):
-    """The multipart upload begins with the second part, so that small outputs cost one call.
-
-    Notes: `begun <seconds since 1970>` before it is created, `upload <UploadId>` behind that.
-    """
+class S3Writing(S3Upload, Writing):
+    """The multipart upload begins with the second part, so that small outputs cost one call."""
 
     def __init__(self, bucket: S3Bucket, name: str, nonce: str, most_bytes: int, note: Note) -> None:
-        self._bucket = bucket
-        self._name = name
-        self._nonce = nonce
-        self._note = note
-        self._notes: list[str] = []
+        super().__init__(bucket, name, nonce, note)
         self._part_bytes = part_bytes(most_bytes)
         self._part = bytearray()
         self._filled = 0
         self._spare: list[bytearray] = []  # filled anew: parts that came and went would scatter over the heap
-        self._parts: ParallelParts[str] = ParallelParts(self._send, parts_at_once(self._part_bytes))
-        self._upload_id = ""
-        self._is_over = False
+        self._parts: ParallelParts[bytearray, str] = ParallelParts(self._send, parts_at_once(self._part_bytes))
 
     def write(self, chunk: bytes) -> None:
         rest = memoryview(chunk)
@@ -68,19 +34,12 @@ class S3Writing(Writing):
             rest = rest[len(taken) :]
 
     def _add_part(self) -> None:
-        if not self._upload_id:
-            self._remember(f"{_BEGUN}{int(time.time())}")
-            self._upload_id = self._bucket.create_upload(self._name, self._nonce)
-            self._remember(_UPLOAD + self._upload_id)
+        self._begin_upload()
         part = self._part
         del part[self._filled :]
         self._parts.add(part)
         self._part = self._spare.pop() if self._spare else bytearray()
         self._filled = 0
-
-    def _remember(self, text: str) -> None:
-        self._notes.append(text)
-        self._note(text)
 
     def _send(self, number: int, part: bytearray) -> str:
         try:
@@ -90,72 +49,17 @@ class S3Writing(Writing):
         self._spare.append(part)
         return etag
 
-    def state(self) -> Seen:
-        try:
-            found = self._bucket.head(self._name)
-        except StorageError:
-            return Seen(None, is_known=False)
-        return Seen(None if found is None else found["ETag"])
-
-    def publish(self, state: Any) -> None:
-        """Compares by itself first: servers that do not know conditions are then at least not far off."""
+    def _sent(self) -> Sequence[str]:
         if self._upload_id and self._filled:
             self._add_part()
-        etags = self._parts.finish() if self._upload_id else []
-        if not self.state().may_be(state):
-            raise self._replaced()
-        try:
-            self._finish(etags, state.condition)
-        except (Unmet, ObjectMissingError, StorageUnavailableError) as error:
-            self._resolve(error)
-        self._is_over = True
+        return self._parts.finish() if self._upload_id else []
 
     def _finish(self, etags: Sequence[str], condition: Mapping[str, str]) -> None:
         if self._upload_id:
-            self._bucket.complete_upload(self._name, self._upload_id, etags, condition)
+            super()._finish(etags, condition)
         else:
             self._bucket.put(self._name, self._part, self._nonce, condition)
 
-    def _resolve(self, error: HaulageError) -> None:
-        """Whether a call that failed was carried out all the same: then the object there is ours."""
-        with suppress(StorageError, StorageUnavailableError):
-            found = self._bucket.head(self._name)
-            if found is not None and found.get("Metadata", {}).get(ATTEMPT) == self._nonce:
-                return
-        if isinstance(error, Unmet):
-            raise self._replaced() from error
-        if isinstance(error, ObjectMissingError):
-            raise self._gone() from error
-        raise error
-
-    def _replaced(self) -> ReplacedMeanwhileError:
-        return ReplacedMeanwhileError(f"{self._bucket.url}{self._name} was written by somebody else meanwhile")
-
-    def _gone(self) -> StorageUnavailableError:
-        return StorageUnavailableError(f"the unfinished upload of {self._bucket.url}{self._name} was aborted meanwhile")
-
-    def abandon(self) -> None:
-        if self._is_over:
-            return
-        self._is_over = True
+    def _stop(self) -> None:
         self._parts.stop()
         self._part, self._spare = bytearray(), []
-        with suppress(HaulageError):
-            discard(self._bucket, self._name, self._notes)
-
-
-def discard(bucket: S3Bucket, name: str, notes: Sequence[str]) -> None:
-    """Abort what an attempt with these notes began.
-
-    Where it ended between creating its upload and noting it, or never heard the answer, the uploads of exactly this
-    object that have no part and were begun within minutes of the note are aborted. A living attempt has a part there
-    within seconds; should one be hit, it fails with a passing fault and begins anew.
-    """
-    known = [note.removeprefix(_UPLOAD) for note in notes if note.startswith(_UPLOAD)]
-    for upload_id in known:
-        bucket.abort_upload(name, upload_id)
-    if known:
-        return
-    for note in notes:
-        for upload_id in bucket.empty_uploads(name, int(note.removeprefix(_BEGUN))):
-            bucket.abort_upload(name, upload_id)
