@@ -267,6 +267,8 @@ class _Lines:
                 if beat is not None and time.monotonic() >= beat_at:
                     beat_at = time.monotonic() + BEAT_S
                     if not transfer.is_over and not beat():
+                        if transfer.is_answered:
+                            break
                         raise Interrupted("The transfer was stopped.")
             return transfer.response()
         finally:

@@ -34,13 +34,18 @@ class Interrupted(StopRequestedError):  # noqa: N818 - a signal, not a fault
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One request. `read_timeout_s`: longest silence while waiting or reading; the whole may take ten times that."""
+    """One request. `read_timeout_s`: longest silence while waiting or reading; the whole may take ten times that.
+
+    `is_body_wanted` False: only the head of the answer counts. What follows is passed over, up to 64 KiB, and a fault
+    behind the head is none.
+    """
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     read_timeout_s: float = 120.0
+    is_body_wanted: bool = True
 
 
 _ENDS = frozenset({b"\r\n", b"\n"})

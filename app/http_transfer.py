@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
+from http import HTTPStatus
 from io import BytesIO
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ _KINDS: Final[dict[int, Kind]] = {
     pycurl.E_URL_MALFORMAT: "decode",
 }
 _NOTHING = Request("GET", "")
+_MOST_PASSED_OVER = 64 * 1024
 
 
 _KEPT_BODY_BYTES = 1536 * 1024
@@ -65,15 +67,14 @@ class Transfer:
         self._ended: Failure | None = None
         self._failure: BaseException | None = None
         self._refusal: AddressRefusedError | None = None
-        self._send_count = 0
+        self._send_count, self._passed_over = 0, 0
         self._opened: list[socket.socket] = []
         self._sent_options: object = None
         self._is_fresh = False
         curl.setopt(pycurl.HEADERFUNCTION, self._head_lines.append)
-        curl.setopt(pycurl.WRITEFUNCTION, self._body.write)
         curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
         curl.setopt(pycurl.PREREQFUNCTION, self._before_send)
-        curl.setopt(pycurl.MAXFILESIZE_LARGE, max_body_bytes)
+        self._expect_body(is_wanted=True)
 
     def prepare(self, request: Request, *, is_fresh: bool) -> None:
         """Take up a request; `is_fresh`: no kept connection may carry it.
@@ -82,7 +83,7 @@ class Transfer:
         """
         self.request, self.begun_at, self.is_over = request, time.monotonic(), False
         self._ended, self._failure, self._refusal = None, None, None
-        self._send_count = 0
+        self._send_count, self._passed_over = 0, 0
         try:
             if is_fresh is not self._is_fresh:
                 self._is_fresh = is_fresh
@@ -94,6 +95,8 @@ class Transfer:
     def _set_options(self, request: Request) -> None:
         curl = self.curl
         curl.setopt(pycurl.URL, request.url)
+        if request.is_body_wanted != self._is_body_wanted:
+            self._expect_body(is_wanted=request.is_body_wanted)
         options = (request.method, request.headers, request.read_timeout_s)
         if options == self._sent_options and request.body is None:
             return  # the next page of the same list
@@ -103,6 +106,22 @@ class Transfer:
         curl.setopt(pycurl.TIMEOUT_MS, max(1000, int(request.read_timeout_s * 10_000)))
         _set_method(curl, request.method, request.body)
         self._sent_options = options if request.body is None else None
+
+    def _expect_body(self, *, is_wanted: bool) -> None:
+        self._is_body_wanted = is_wanted
+        self.curl.setopt(pycurl.WRITEFUNCTION, self._body.write if is_wanted else self._pass_over)
+        self.curl.setopt(pycurl.MAXFILESIZE_LARGE, self._max_body_bytes if is_wanted else 0)
+
+    def _pass_over(self, piece: bytes) -> int:
+        self._passed_over += len(piece)
+        return len(piece) if self._passed_over <= _MOST_PASSED_OVER else 0  # which ends the transfer
+
+    @property
+    def is_answered(self) -> bool:
+        """All that is wanted is there, where that is the head."""
+        if self._is_body_wanted or Headers.of_lines(self._head_lines) is None:
+            return False
+        return bool(self.curl.getinfo(pycurl.RESPONSE_CODE) >= HTTPStatus.OK)  # not an interim one
 
     @property
     def is_sent(self) -> bool:
@@ -140,14 +159,15 @@ class Transfer:
 
     def response(self) -> Response:
         """The whole answer. Raises TransportError, BodyTooLarge, or what a callback kept."""
-        if self._ended is not None:
+        if self._ended is not None and not self.is_answered:
             raise self._translated(*self._ended) from None
         headers = Headers.of_lines(self._head_lines)
         if headers is None:  # libcurl takes a connection that ends inside the head for a whole answer
             raise TransportError("cut", f"{_place(self.request)}: the answer ended inside its head.")
         received = bytes(self._body.getbuffer()[: self._body.tell()])
+        encoding = headers.get("content-encoding") or "" if self._is_body_wanted else ""
         try:
-            body = decode_body(received, headers.get("content-encoding") or "", self._max_body_bytes)
+            body = decode_body(received, encoding, self._max_body_bytes)
         except BodyDamagedError as error:
             raise TransportError("decode", f"{_place(self.request)}: {error}") from None
         except BodyOverflowError as error:

@@ -19,7 +19,6 @@ _TEXTS = {
     "tls": "No secure connection to the receiver {place}: its certificate or TLS version is not accepted.",
     "timeout": "The receiver {place} did not answer within {timeout_s:g} s.",
     "decode": "The answer of the receiver {place} is not HTTP.",
-    "too_large": "The answer of the receiver {place} is too long.",
 }
 _CUT = "The receiver {place} closed the connection before it had answered."
 
@@ -58,7 +57,7 @@ def prepare(
         headers.append(("webhook-signature", standard_signature(keys, event_id, timestamp, body)))
         headers.append(("Elements-Webhook-Signature", elements_signature(keys[-1], body)))
     headers += more_headers
-    return Request("POST", url, headers=tuple(headers), body=body, read_timeout_s=timeout_s)
+    return Request("POST", url, headers=tuple(headers), body=body, read_timeout_s=timeout_s, is_body_wanted=False)
 
 
 def send(sender: Sender, request: Request) -> Answer:

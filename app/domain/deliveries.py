@@ -92,7 +92,7 @@ def retry_after_s(text: str | None, now: datetime) -> float | None:
         return float(min(int(text[:9]), LONGEST_RETRY_AFTER_S))
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # a number in it may have any length
         return None
     wait_s = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
     return min(max(wait_s, 0.0), LONGEST_RETRY_AFTER_S)

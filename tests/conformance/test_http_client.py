@@ -342,6 +342,64 @@ def test_lines_behind_the_body_are_no_headers(http: HttpClient) -> None:
     assert (response.body, response.headers.get_all("x-one")) == (b"x", ("1",))
 
 
+HEAD = b"HTTP/1.1 202 Accepted\r\nRetry-After: 7\r\n"
+
+
+def bodies() -> dict[str, Play]:
+    """Answers whose bodies are useless, or worse."""
+
+    def endless(wire: Wire) -> None:
+        wire.read_request()
+        wire.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                wire.send(b"10000\r\n" + b"x" * 0x10000 + b"\r\n")
+
+    def silent(wire: Wire) -> None:
+        wire.read_request()
+        wire.send(b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + b"Content-Length: 9\r\n\r\nx")
+        wire.hang()
+
+    return {
+        "whole": raw(HEAD + b"Content-Length: 2\r\n\r\nok"),
+        "cut": raw(HEAD + b"Content-Length: 9\r\n\r\nx"),
+        "damaged": raw(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok"),
+        "in an encoding that nobody knows": raw(HEAD + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\nok"),
+        "said to be too large": raw(HEAD + b"Content-Length: 99999999999\r\n\r\nx"),
+        "no chunk": raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"),
+        "endless": endless,
+        "silent": silent,
+    }
+
+
+@pytest.mark.parametrize("body", bodies())
+def test_where_only_the_head_counts_no_body_spoils_it(http: HttpClient, body: str) -> None:
+    with HostileServer(bodies()[body]) as server:
+        request = Request("POST", server.url, body=b"{}", is_body_wanted=False)
+        response = http.request(request, lambda: False)
+    assert (response.status, response.headers.get("retry-after"), response.body) == (202, "7", b"")
+    assert get(http, once(b"and the next one is read")).body == b"and the next one is read"
+
+
+def test_a_body_that_only_the_head_counts_of_takes_no_memory(http: HttpClient) -> None:
+    """Each callback process has dozens of calls under way, whose receivers may be anybody's."""
+    tracemalloc.start()
+    try:
+        with HostileServer(bodies()["endless"]) as server:
+            for _ in range(2):
+                http.request(Request("POST", server.url, body=b"{}", is_body_wanted=False))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < LIMIT_BYTES
+
+
+def test_without_a_head_there_is_no_answer(http: HttpClient) -> None:
+    for data in (b"HTTP/1.1 200 OK\r\nX: y", b"HTTP/1.1 100 Continue\r\n\r\n"):
+        with HostileServer(raw(data)) as server, pytest.raises(TransportError):
+            http.request(Request("POST", server.url, body=b"{}", is_body_wanted=False))
+
+
 def test_a_call_is_on_its_way_before_anybody_asks_for_its_result(http: HttpClient) -> None:
     asked = threading.Semaphore(0)
 

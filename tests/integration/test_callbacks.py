@@ -100,6 +100,20 @@ def test_a_redirect_is_not_followed(outbox: Outbox, receiver: Receiver, make_rec
     assert elsewhere.calls == []
 
 
+ODD_BODIES = {
+    "no gzip": Answer(200, {"Content-Encoding": "gzip"}, b"ok"),
+    "an encoding that nobody knows": Answer(201, {"Content-Encoding": "br"}, b"ok"),
+    "cut": Answer(202, {"Content-Length": "99"}, b"ok"),
+}
+
+
+@pytest.mark.parametrize("answer", ODD_BODIES.values(), ids=ODD_BODIES)
+def test_any_2xx_delivers_whatever_its_body_is(outbox: Outbox, receiver: Receiver, answer: Answer) -> None:
+    receiver.answer(answer)
+    outcome = deliver(outbox.ctx, outbox.owe(receiver.url), WORKER)
+    assert outcome == Outcome(DeliveryStatus.DELIVERED, answer.status)
+
+
 @pytest.mark.parametrize("answer", [HANG, DRIP], ids=["hangs", "drips"])
 def test_a_receiver_that_takes_too_long_is_a_recorded_failure(
     outbox: Outbox, receiver: Receiver, answer: Answer

@@ -81,7 +81,13 @@ def test_others_may_not_say_when(status: int) -> None:
     assert outcome_of(Answer(0.1, status, "900")).wait_s == 5.0
 
 
-@given(st.text() | st.integers().map(str), st.integers(0, len(SCHEDULE_S) - 2))
+WORDS = st.sampled_from(["Sun,", "22", "Nov", "2026", "12:00:00", "GMT", "+0000", "99999999999999", "-9999", ",", "("])
+
+
+@given(
+    st.text() | st.integers().map(str) | st.lists(WORDS, max_size=8).map(" ".join),
+    st.integers(0, len(SCHEDULE_S) - 2),
+)
 def test_whatever_is_asked_the_wait_is_between_schedule_and_a_day(retry_after: str, failed_count: int) -> None:
     wait_s = outcome_of(Answer(0.1, 503, retry_after), failed_count).wait_s
     assert wait_s is not None
@@ -96,6 +102,7 @@ def test_whatever_is_asked_the_wait_is_between_schedule_and_a_day(retry_after: s
         ("Sun, 22 Nov 2026 12:01:00 GMT", 60.0), ("Sunday, 22-Nov-26 12:01:00 GMT", 60.0),
         ("Sun Nov 22 12:01:00 2026", 60.0), ("Sun, 22 Nov 2026 11:00:00 GMT", 0.0),
         ("Sun, 22 Nov 2099 12:00:00 GMT", DAY_S), ("Sun, 99 Nov 2026 12:00:00 GMT", None),
+        ("Sun, 22 Nov 99999999999999999999 12:00:00 GMT", None), ("Sun, 22 Nov 2026 12:00:00 +99999999999999", None),
     ],
 )  # fmt: skip
 def test_retry_after_is_read_in_every_form(text: str | None, expected_s: float | None) -> None:
