@@ -52,7 +52,6 @@ def submit_download(
     if caller.instance_id is None:
         raise UnauthorizedError("Bulk calls need the instance's token: Authorization: …, Element <token>.")
     check_callback(ctx, criteria.notification_url, callback_name)
-    check_retention(ctx, criteria.retention_hours, "/retentionHours")
     # Only what must stand or fall with the key's row needs a transaction: the job is one statement.
     with ctx.db.connection() if idempotency_key is None else ctx.db.transaction() as conn:
         submission = submit_once(
@@ -114,6 +113,7 @@ def _planned(
     ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine, pin: Pin
 ) -> tuple[ObjectSpec, DownloadCriteria, NewJob]:
     """The object, what is asked of it, and the job: checked in every respect."""
+    check_retention(ctx, criteria.retention_hours, "/retentionHours")
     if criteria.child is not None and criteria.api_limit == 1:
         raise InvalidInputError("apiLimit 1 is too small: a page and a `child` take 2 calls.", field="/apiLimit")
     connector = pinned_connector(conn, pin.revision_id, pin.digest)

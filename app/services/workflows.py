@@ -31,7 +31,7 @@ from app.errors import (
 from app.services.context import Caller, Context
 from app.services.intake import Intake, take_over
 from app.services.results import Result, open_result
-from app.services.submission import Submission, check_callback, submit_once, wake_sweepers
+from app.services.submission import Submission, check_callback, check_retention, submit_once, wake_sweepers
 from app.services.submit import store_download
 from app.services.upload_job import check_options, find_target
 from app.storage.chunks import in_blocks
@@ -78,6 +78,7 @@ def check_workflow(ctx: Context, caller: Caller, target: Target) -> None:
     InvalidInputError, AddressRefusedError.
     """
     check_callback(ctx, target.options.notification_url, "notificationUrl")
+    check_retention(ctx, target.options.retention_hours, "/1/metaData/retentionHours")
     with ctx.db.connection() as conn:
         found = find_target(conn, caller.organisation_id, target.instance_id, target.options.object_name)
         check_options(found, target.options)

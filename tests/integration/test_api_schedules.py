@@ -70,6 +70,10 @@ def test_a_schedule_tells_its_next_five_due_times_in_its_zone(door: Door, path: 
         ({"where": "id ="}, "where"),
         ({"from": "2024-01-01"}, "filterDateField"),
         ({"notificationUrl": "http://169.254.169.254/"}, "notificationUrl"),
+        (
+            {"retentionHours": 721},
+            "retentionHours 721 is more than HAULAGE_RETENTION_MAX_S allows; 1 to 720 is accepted.",
+        ),
         ({"query": {"page": "7"}, "objectName": "records_page"}, "query.page is set by the paging"),
     ],
 )

@@ -278,6 +278,8 @@ def test_what_the_other_side_cannot_do_is_refused_at_once(door: Door) -> None:
             "action 'delete' is not declared",
         ),
         (steps(target, notificationUrl="http://169.254.169.254/"), 400, "notificationUrl"),
+        (steps(target, metaData={"retentionHours": 721}), 400, "retentionHours 721 is more than"),
+        ([{"objectName": "people", "retentionHours": 721}, steps(target)[1]], 400, "retentionHours 721 is more than"),
         (steps(door.globex.instance_id), 404, f"There is no instance {door.globex.instance_id}."),
     ):
         assert named in refused(door.call("POST", PATH, json=body), status)
