@@ -137,9 +137,12 @@ def _time(name: str) -> datetime | None:
 
 
 def _as_datetime(instant: int) -> datetime:
-    """To the microsecond, as PostgreSQL keeps it."""
+    """To the microsecond, as PostgreSQL keeps it; an offset, or the end of a day, may lead out of all years."""
     seconds, rest = divmod(instant, 10**9)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // _NS_A_US)
+    try:
+        return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // _NS_A_US)
+    except (ValueError, OverflowError):
+        return (datetime.min if instant < 0 else datetime.max).replace(tzinfo=UTC)
 
 
 def _refused(name: str, value: Any, accepted: str) -> InvalidInputError:

@@ -162,6 +162,14 @@ def test_what_cannot_be_a_filter_is_refused_by_name(door: Door, query: dict[str,
     assert told in refused(door.call("GET", "/bulk/callbacks", query_string=query), 400)
 
 
+@pytest.mark.parametrize("early", ["0001-01-01T00:00:00+14:00", "-99999999999999"])
+@pytest.mark.parametrize("late", ["9999-12-31", "9999-12-31T23:59:59-12:00", "99999999999999999999"])
+def test_times_at_the_ends_of_time_narrow_nothing(door: Door, receiver: Receiver, early: str, late: str) -> None:
+    job_id = owing(door, receiver.url)
+    for query, expected in (({"from": early, "to": late}, [job_id]), ({"from": late}, []), ({"to": early}, [])):
+        assert [each["jobId"] for each in listed(door, "/bulk/callbacks", **query)] == expected
+
+
 def test_a_failed_callback_is_sent_again_with_its_id_and_body(door: Door, receiver: Receiver) -> None:
     [job_id] = failed(door, receiver, 1)
     answer = door.call("POST", f"/bulk/{job_id}/callbacks/msg_{job_id}_1/resend")
