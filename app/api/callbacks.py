@@ -29,6 +29,7 @@ blueprint.url_value_preprocessor(drop_hub)
 _LONGEST_HOST = 300
 _NS_A_US = 1000
 _DAY_NS = 86_400 * 10**9
+_EARLIEST, _LATEST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 _LARGEST_ID = 2**31 - 1
 _OF_A_JOB = [query_parameter("state", "Only those in this state", enum=STATES)]
 _FILTERS = [
@@ -142,7 +143,7 @@ def _as_datetime(instant: int) -> datetime:
     try:
         return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // _NS_A_US)
     except (ValueError, OverflowError):
-        return (datetime.min if instant < 0 else datetime.max).replace(tzinfo=UTC)
+        return _EARLIEST if instant < 0 else _LATEST
 
 
 def _refused(name: str, value: Any, accepted: str) -> InvalidInputError:

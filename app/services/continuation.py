@@ -6,6 +6,7 @@ The source's row is locked while this is decided, so that one job at a time may 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import NoReturn
 
 from app.connectors.model import ObjectSpec
@@ -20,7 +21,7 @@ from app.domain.criteria import DownloadCriteria
 from app.domain.instants import parse_instant
 from app.domain.jobs import JobStatus, StopReason
 from app.domain.status_document import seen_count
-from app.errors import ConflictError, InvalidInputError
+from app.errors import ConflictError, InvalidInputError, NotFoundError
 from app.services.context import Caller, Context
 from app.services.elements import connector_of, pinned_connector
 
@@ -42,16 +43,20 @@ class GoingOn:
     mark: Mark | None
 
 
-def go_on(ctx: Context, conn: Connection, caller: Caller, asked: DownloadCriteria, pin: Pin) -> GoingOn:
+def go_on(
+    ctx: Context, conn: Connection, caller: Caller, asked: DownloadCriteria, pin: Pin, *, is_anew: bool = False
+) -> GoingOn:
     """Decide how to go on, inside the transaction that stores the new job.
 
+    `is_anew`: in the place of jobs that went on from the source before, whose place in the list is lost.
     Raises NotFoundError, ConflictError where the source cannot be gone on from, InvalidInputError for criteria that
     do not fit it.
     """
     assert asked.continue_from_job_id is not None
     source = jobs.get(conn, caller.organisation_id, None, asked.continue_from_job_id, lock=True)
     _check_source(caller, asked, source)
-    _check_alone(conn, source)
+    if not is_anew:
+        _check_alone(conn, source)
     if source.has_more:
         return _at_position(ctx, conn, asked, source)
     return _incremental(conn, asked, source, pin)
@@ -90,25 +95,56 @@ def _at_position(ctx: Context, conn: Connection, asked: DownloadCriteria, source
                 field=f"/{name}",
             )
     position = chains.find_position(conn, source.id)
-    revision = get_revision(conn, source.connector_revision_id)
-    connector = connector_of(revision.id, revision.digest, revision.document)
-    if position.cursor is not None:
-        _check_token(ctx, conn, source, find_object(connector, source.object_name))
+    lost = find_lost_place(ctx, conn, source)
+    if lost is not None:
+        raise ConflictError(
+            f"{lost} Submit a job without continueFromJobId: with from and filterDateField set to where the records "
+            "stop (restart by range), or for the whole list with filterDateField, and go on from that one with what "
+            "changes (incremental)."
+        )
     mark = chains.find_mark(conn, source.id)
-    return GoingOn(source, asked.over(before), revision.id, position, mark)
+    return GoingOn(source, asked.over(before), source.connector_revision_id, position, mark)
 
 
-def _check_token(ctx: Context, conn: Connection, source: Job, wanted: ObjectSpec) -> None:
-    ttl_s = wanted.list.page.token_ttl_s
-    moved_at = chains.find_moved_at(conn, source.id)
+@dataclass(frozen=True)
+class LostPlace:
+    """Where a job stopped that had more, and the vendor does not know it any more."""
+
+    job_id: int
+    stopped_at: datetime
+    ttl_s: float
+
+    def __str__(self) -> str:
+        return (
+            f"Job {self.job_id} stopped at {self.stopped_at:%Y-%m-%dT%H:%M:%SZ}, and the vendor keeps its place in the"
+            f" list for {self.ttl_s:g} s only."
+        )
+
+
+def find_lost_place(ctx: Context, conn: Connection, source: Job) -> LostPlace | None:
+    """None where it can be gone on from, as far as anybody knows, or where it had no more."""
+    if not source.has_more or chains.find_position(conn, source.id).cursor is None:
+        return None
+    revision = get_revision(conn, source.connector_revision_id)
+    wanted = find_object(connector_of(revision.id, revision.digest, revision.document), source.object_name)
+    ttl_s, moved_at = wanted.list.page.token_ttl_s, chains.find_moved_at(conn, source.id)
     if ttl_s is None or moved_at is None or (ctx.now() - moved_at).total_seconds() <= ttl_s:
-        return
-    raise ConflictError(
-        f"Job {source.id} stopped at {moved_at:%Y-%m-%dT%H:%M:%SZ}, and the vendor keeps its place in the list for "
-        f"{ttl_s:g} s only. Submit a job without continueFromJobId: with from and filterDateField set to where the "
-        "records stop (restart by range), or for the whole list with filterDateField, and go on from that one with "
-        "what changes (incremental)."
-    )
+        return None
+    return LostPlace(source.id, moved_at, ttl_s)
+
+
+def find_pass_source(conn: Connection, caller: Caller, job: Job) -> Job | None:
+    """The job whose end the pass of this one began at: before it, and had no more. None in a first pass, or where it is
+    forgotten.
+    """
+    while (own := chains.find_own_continuation(conn, job.id)) is not None:
+        try:
+            job = jobs.get(conn, caller.organisation_id, caller.instance_id, own.source_job_id)
+        except NotFoundError:
+            return None
+        if not job.has_more:
+            return job
+    return None
 
 
 # What changed since --------------------------------------------------------------------------------------------------
@@ -202,7 +238,7 @@ def take_over(conn: Connection, job_id: int, going_on: GoingOn) -> None:
 
 def _void(conn: Connection, source_id: int, mark: Mark | None) -> None:
     if mark is not None:
-        failed = [each.job_id for each in chains.find_continuations(conn, source_id)]
+        failed = [each.job_id for each in chains.find_continuations(conn, source_id) if not each.is_live]
         chains.forget_versions_of(conn, mark.chain_id, failed)
 
 

@@ -7,7 +7,7 @@ after any crash, and after a COMMIT in doubt, the next look finds either all of 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -18,9 +18,9 @@ from app.db.pool import Connection
 from app.db.schedules import Schedule
 from app.domain.criteria import SUPPORTED, DownloadCriteria
 from app.domain.schedules import Decision, RunKind, RunState, Times, decide
-from app.errors import HaulageError, TransientError
+from app.errors import ConflictError, HaulageError, InvalidInputError, TransientError
 from app.services.context import Caller, Context
-from app.services.continuation import ITS_OWN
+from app.services.continuation import ITS_OWN, LostPlace, find_lost_place, find_pass_source
 from app.services.recurrences import recurrence_of
 from app.services.submission import Submission
 from app.services.submit import store_download
@@ -31,6 +31,12 @@ log = structlog.get_logger()
 _BATCH = 50
 """Schedules of one look, so that hints do not wait for long."""
 
+_ANOTHER_DATE = "In a schedule: change its filterDateField, and the next run begins anew."
+_OF_NO_USE = (
+    "That is less than the time between two runs, and begun anew under the same limits the list would end at the same"
+    " record. Take limit and apiLimit away or raise them, or let it run more often: the next run then begins the list"
+    " anew."
+)
 _CRASHED = "The job could not be made; the log of the sweeper says why."
 
 
@@ -173,10 +179,8 @@ def submit_run(
     `asked`: in the place of the criteria that the schedule would ask for. Raises as `store_download`.
     """
     caller = Caller(schedule.organisation_id, schedule.user_id, schedule.instance_id)
-    told: list[str] = []
-    if asked is None:
-        asked, told = _criteria_of(conn, schedule)
-    submission = store_download(ctx, conn, caller, asked)
+    asking = _asking(ctx, conn, caller, schedule) if asked is None else _Asking(asked)
+    submission, told = _submitted(ctx, conn, caller, asking), asking.told
     if submission.notice:
         told = [*told, submission.notice]
     if schedule.target is not None:
@@ -187,18 +191,64 @@ def submit_run(
 # Going on from the last success --------------------------------------------------------------------------------------
 
 
-def _criteria_of(conn: Connection, schedule: Schedule) -> tuple[DownloadCriteria, list[str]]:
-    """What the run asks for, and what is to be said of it."""
+@dataclass(frozen=True)
+class _Asking:
+    """What a run asks for, and what is to be said of it."""
+
+    criteria: DownloadCriteria
+    told: list[str] = field(default_factory=list)
+    is_anew: bool = False
+    """In the place of runs whose place in the list is lost."""
+
+
+def _submitted(ctx: Context, conn: Connection, caller: Caller, asking: _Asking) -> Submission:
+    try:
+        return store_download(ctx, conn, caller, asking.criteria, is_anew=asking.is_anew)
+    except InvalidInputError as error:
+        if asking.criteria.continue_from_job_id is None or error.field != "/filterDateField":
+            raise
+        raise InvalidInputError(f"{error.message} {_ANOTHER_DATE}", field=error.field) from error
+
+
+def _asking(ctx: Context, conn: Connection, caller: Caller, schedule: Schedule) -> _Asking:
+    """Raises ConflictError where nothing is left to go on from."""
     own = DownloadCriteria.from_echo(schedule.criteria)
     if not schedule.is_incremental:
-        return own, []
+        return _Asking(own)
     source = _source(conn, schedule)
     if source is None:
         is_forgotten = schedule_runs.has_forgotten(conn, schedule.id, schedule.chain_number)
-        return own, ["The last success is forgotten: begun anew."] if is_forgotten else []
+        return _Asking(own, ["The last success is forgotten: begun anew."] if is_forgotten else [])
+    lost = find_lost_place(ctx, conn, source)
+    if lost is not None:
+        return _begun_anew(conn, caller, schedule, source, lost)
     # Where it stopped, the criteria are those of its list; behind the end of the list they are the schedule's.
     named = ITS_OWN if source.has_more else frozenset(SUPPORTED)
-    return replace(own, continue_from_job_id=source.id, given=named), [f"Goes on from job {source.id}."]
+    return _Asking(replace(own, continue_from_job_id=source.id, given=named), [f"Goes on from job {source.id}."])
+
+
+def _begun_anew(conn: Connection, caller: Caller, schedule: Schedule, source: Job, lost: LostPlace) -> _Asking:
+    """The whole list once more, from where the runs that cannot be gone on from began it."""
+    own = DownloadCriteria.from_echo(schedule.criteria)
+    if not _is_of_use(schedule, own, source, lost):
+        raise ConflictError(f"{lost} {_OF_NO_USE}")
+    before = find_pass_source(conn, caller, source)
+    told = [f"{lost} Its list is begun anew; records of it may come again."]
+    if before is None:
+        return _Asking(own, told)
+    named = replace(own, continue_from_job_id=before.id, given=frozenset(SUPPORTED))
+    return _Asking(named, [*told, f"Goes on from job {before.id}."], is_anew=True)
+
+
+def _is_of_use(schedule: Schedule, own: DownloadCriteria, source: Job, lost: LostPlace) -> bool:
+    """Whether it may come further than the source: by other limits, or by a next run that is in time to go on."""
+    then = DownloadCriteria.from_echo(source.criteria)
+    if (own.limit, own.api_limit) != (then.limit, then.api_limit):
+        return True
+    if schedule.next_due_at is None:
+        return False
+    following = recurrence_of(schedule.cron, schedule.time_zone).after(schedule.next_due_at)
+    return following is not None and (following - schedule.next_due_at).total_seconds() < lost.ttl_s
 
 
 def _source(conn: Connection, schedule: Schedule) -> Job | None:
@@ -208,4 +258,5 @@ def _source(conn: Connection, schedule: Schedule) -> Job | None:
         return None
     while live := [each.job_id for each in chains.find_continuations(conn, source_id) if each.is_live]:
         source_id = live[0]
-    return jobs.get(conn, schedule.organisation_id, schedule.instance_id, source_id)
+    # Locked, so that nobody restarts it while it is decided what to do without it.
+    return jobs.get(conn, schedule.organisation_id, schedule.instance_id, source_id, lock=True)

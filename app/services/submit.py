@@ -62,14 +62,23 @@ def submit_download(
 
 
 def store_download(
-    ctx: Context, conn: Connection, caller: Caller, criteria: DownloadCriteria, engine: Engine = "V3"
+    ctx: Context,
+    conn: Connection,
+    caller: Caller,
+    criteria: DownloadCriteria,
+    engine: Engine = "V3",
+    *,
+    is_anew: bool = False,
 ) -> Submission:
-    """The same in the caller's transaction; the callback's URL is not looked at. Raises as `submit_download`."""
+    """The same in the caller's transaction; the callback's URL is not looked at. Raises as `submit_download`.
+
+    `is_anew`: see `continuation.go_on`.
+    """
     pin = _pin_of(conn, caller)
     if criteria.continue_from_job_id is None:
         return _insert(ctx, conn, caller, criteria, engine, pin)
     with conn.transaction():
-        going_on = go_on(ctx, conn, caller, criteria, pin)
+        going_on = go_on(ctx, conn, caller, criteria, pin, is_anew=is_anew)
         if going_on.revision_id != pin.revision_id:
             revision = connectors.get_revision(conn, going_on.revision_id)
             pin = replace(pin, revision_id=revision.id, digest=revision.digest)

@@ -4,7 +4,7 @@ import contextlib
 import json
 from datetime import timedelta
 from itertools import chain
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +13,7 @@ from app.domain.jobs import JobStatus
 from app.domain.schedules import RunState
 from app.errors import ConflictError, HaulageError, InvalidInputError, NotFoundError, TransientError
 from app.services import retention
+from app.services.control import restart
 from app.services.schedules import (
     change_schedule,
     delete_schedule,
@@ -261,6 +262,93 @@ def test_a_source_that_had_more_goes_on_where_it_stopped(dated: Planner) -> None
     )
     assert ids(dated, sync(dated, 5)) == []
     assert all(run.state is RunState.SUBMITTED for run in dated.runs(schedule_id))
+
+
+# A vendor that forgets where a list stopped --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def forgetful(dated: Planner) -> Planner:
+    """It keeps a place for an hour; the list has 25 records."""
+    dated.engine.tenant = dated.engine.add_tenant("cursor", page={"token_ttl": "1h"})
+    return dated
+
+
+BY_DATE: dict[str, Any] = {"incremental": True, "filterDateField": "changed", "pageSize": 10}
+
+
+def outage(planner: Planner) -> None:
+    planner.engine.execute("update slices set moved_at = now() - interval '2 hours'")
+
+
+def test_a_list_whose_place_is_lost_is_begun_anew_where_the_next_run_is_in_time(forgetful: Planner) -> None:
+    schedule_id = forgetful.create(cron="*/30 * * * *", limit=12, **BY_DATE)
+    first = sync(forgetful, 1)
+    outage(forgetful)
+
+    found = [ids(forgetful, sync(forgetful, day)) for day in (2, 3, 4)]
+
+    assert sorted({*chain(*found)}) == list(range(1, 26)), "nothing is lost"
+    assert ids(forgetful, sync(forgetful, 5)) == [], "and it goes on with what changes"
+    runs = forgetful.runs(schedule_id)
+    assert {run.state for run in runs} == {RunState.SUBMITTED}
+    assert f"Job {first} stopped at " in str(runs[1].note)
+    assert str(runs[1].note).endswith("Its list is begun anew; records of it may come again.")
+    assert str(runs[2].note).endswith(f"Goes on from job {runs[1].job_id}.")
+
+
+def test_only_the_pass_whose_place_is_lost_is_begun_anew(forgetful: Planner) -> None:
+    """What the passes before it delivered does not come again, nor does what this one is known to have delivered."""
+    vendor = cast("ChangingVendor", forgetful.engine.vendor.listing)
+    forgetful.create(cron="*/30 * * * *", limit=30, **BY_DATE)
+    whole = sync(forgetful, 1)
+    assert len(ids(forgetful, whole)) == 25
+    vendor.wait(days=1)
+    for number in range(1, 41):
+        vendor.put(number)
+    stopped = sync(forgetful, 2)
+    assert len(ids(forgetful, stopped)) == 30
+    outage(forgetful)
+
+    again = sync(forgetful, 3)
+
+    assert forgetful.engine.job(again).criteria["continueFromJobId"] == whole
+    assert sorted(ids(forgetful, stopped) + ids(forgetful, again)) == list(range(1, 41))
+    assert ids(forgetful, sync(forgetful, 4)) == []
+    with pytest.raises(ConflictError, match=f"Job {whole} went on otherwise"):
+        restart(forgetful.engine.ctx, forgetful.engine.tenant.caller, stopped)
+
+
+def test_what_would_end_at_the_same_record_is_not_begun_anew_until_something_is_changed(forgetful: Planner) -> None:
+    engine = forgetful.engine
+    schedule_id = forgetful.create(limit=12, **BY_DATE)
+    first = sync(forgetful, 1)
+    outage(forgetful)
+    for day in (2, 3):
+        forgetful.sweep(f"2026-05-{day:02} 06:00")
+    failed = forgetful.runs(schedule_id)[1:]
+    assert {run.state for run in failed} == {RunState.FAILED}
+    for run in failed:
+        assert f"Job {first} stopped at " in str(run.note)
+        assert "Take limit and apiLimit away or raise them, or let it run more often" in str(run.note)
+    with pytest.raises(ConflictError, match="Take limit and apiLimit away"):
+        run_now(engine.ctx, engine.tenant.caller, schedule_id)
+
+    change_schedule(engine.ctx, engine.tenant.caller, schedule_id, lambda _: wish(**BY_DATE))
+
+    assert sorted(ids(forgetful, sync(forgetful, 4))) == list(range(1, 26))
+    assert ids(forgetful, sync(forgetful, 5)) == []
+
+
+def test_a_date_that_records_have_not_is_told_with_its_cure(dated: Planner) -> None:
+    schedule_id = dated.create(incremental=True, filterDateField="nowhere", pageSize=10)
+    sync(dated, 1)
+    dated.sweep("2026-05-02 06:00")
+    [_, failed] = dated.runs(schedule_id)
+    assert failed.state is RunState.FAILED
+    assert str(failed.note).endswith("In a schedule: change its filterDateField, and the next run begins anew.")
+    change_schedule(dated.engine.ctx, dated.engine.tenant.caller, schedule_id, lambda _: wish(**BY_DATE))
+    assert len(ids(dated, sync(dated, 3))) == 25
 
 
 def test_what_a_user_let_go_on_is_gone_on_from(dated: Planner) -> None:
