@@ -5,7 +5,7 @@ The gauges are about the whole installation, so every process reports the same o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -13,6 +13,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from app.domain.deliveries import DeliveryStatus
+from app.domain.pushes import PushState
 from app.domain.stalls import WaitsFor
 from app.services.health import Figures
 
@@ -61,32 +62,43 @@ class _Gauges(Collector):
     def collect(self) -> Iterable[Metric]:
         """One family a figure."""
         yield GaugeMetricFamily("haulage_up", "1 if PostgreSQL answers", value=int(self._figures is not None))
-        if self._figures is None:
-            return
-        found = self._figures
-        jobs = GaugeMetricFamily("haulage_jobs", "Jobs by state", labels=["status"])
-        for status, count in sorted(found.jobs.items()):
-            jobs.add_metric([status], count)
-        yield jobs
-        stalled = GaugeMetricFamily(
-            "haulage_jobs_stalled", "Jobs without progress, by what they wait for", labels=["waits_for"]
-        )
-        for reason in WaitsFor:
-            stalled.add_metric([reason.value], found.stalled.get(reason.value, 0))
-        yield stalled
-        deliveries = GaugeMetricFamily("haulage_deliveries", "Callbacks on record by state", labels=["status"])
-        for state in DeliveryStatus:
-            deliveries.add_metric([state.value], found.deliveries.get(state.value, 0))
-        yield deliveries
-        for name, text, value in (
-            ("haulage_slices_due", "Slices that are due and that nobody holds", found.due_count),
-            ("haulage_slices_held", "Slices that a worker holds", found.held_count),
-            ("haulage_oldest_due_age_seconds", "Age of the oldest due work that nobody holds", found.oldest_due_age_s),
-            ("haulage_worker_slots", "Legs that all living workers can run at once", found.worker_slots),
-            ("haulage_deliveries_pending", "Callbacks owed", found.deliveries_pending),
-            ("haulage_deliveries_due", "Callbacks that are due and that nobody holds", found.deliveries_due),
-            ("haulage_deliveries_failed", "Callbacks given up and still on record", found.deliveries_failed),
-            ("haulage_deliveries_put_off", "Due callbacks whose receiver does not answer", found.deliveries_put_off),
-            ("haulage_receivers_paused", "Hosts of receivers that nobody asks just now", found.receivers_paused),
-        ):
-            yield GaugeMetricFamily(name, text, value=value)
+        if self._figures is not None:
+            yield from _counted(self._figures)
+            yield from _single(self._figures)
+
+
+def _counted(found: Figures) -> Iterator[Metric]:
+    """Figures with a label, each of whose values is told."""
+    for name, text, label, counts, known in (
+        ("haulage_jobs", "Jobs by state", "status", found.jobs, ()),
+        ("haulage_jobs_stalled", "Jobs without progress, by what they wait for", "waits_for", found.stalled, WaitsFor),
+        ("haulage_deliveries", "Callbacks on record by state", "status", found.deliveries, DeliveryStatus),
+        ("haulage_pushes", "Outputs pushed to places, on record by state", "state", found.pushes, PushState),
+    ):
+        family = GaugeMetricFamily(name, text, labels=[label])
+        for value in [each.value for each in known] or sorted(counts):
+            family.add_metric([value], counts.get(value, 0))
+        yield family
+
+
+def _single(found: Figures) -> Iterator[Metric]:
+    for name, text, value in (
+        ("haulage_slices_due", "Slices that are due and that nobody holds", found.due_count),
+        ("haulage_slices_held", "Slices that a worker holds", found.held_count),
+        ("haulage_oldest_due_age_seconds", "Age of the oldest due work that nobody holds", found.oldest_due_age_s),
+        ("haulage_worker_slots", "Legs that all living workers can run at once", found.worker_slots),
+        ("haulage_deliveries_pending", "Callbacks owed", found.deliveries_pending),
+        ("haulage_deliveries_due", "Callbacks that are due and that nobody holds", found.deliveries_due),
+        ("haulage_deliveries_failed", "Callbacks given up and still on record", found.deliveries_failed),
+        ("haulage_deliveries_put_off", "Due callbacks whose receiver does not answer", found.deliveries_put_off),
+        ("haulage_receivers_paused", "Hosts of receivers that nobody asks just now", found.receivers_paused),
+        ("haulage_pushes_due", "Pushes that are due and that nobody holds", found.pushes_due),
+        ("haulage_schedules_due", "Schedules whose due time nobody has taken yet", found.schedules_due),
+        ("haulage_schedules_waiting", "Schedules that are due and wait for the run before", found.schedules_waiting),
+        (
+            "haulage_oldest_schedule_age_seconds",
+            "Age of the oldest due time that nobody has taken",
+            found.oldest_schedule_age_s,
+        ),
+    ):
+        yield GaugeMetricFamily(name, text, value=value)

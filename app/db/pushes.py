@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from app.db.jobs import Ending, Job
 from app.db.pool import Connection, Database, Row, as_json
@@ -144,6 +144,21 @@ def held_count(conn: Connection) -> int:
         f"select count(*) as n from pushes where next_attempt_at is not null and {_UNDER_WAY}"
     ).fetchone()
     return int(row["n"]) if row else 0
+
+
+class Backlog(NamedTuple):
+    """What an operator watches. `counts`: pushes on record by state. What only tidies up is not due."""
+
+    counts: dict[str, int]
+    due_count: int
+
+
+def backlog(conn: Connection) -> Backlog:
+    """Of whatever tenant."""
+    rows = conn.execute("select state, count(*)::int as n from pushes group by state").fetchall()
+    due = conn.execute(f"select count(*)::int as n from pushes where {_DUE} and finished_at is null").fetchone()
+    assert due is not None
+    return Backlog({row["state"]: row["n"] for row in rows}, due["n"])
 
 
 def claim(conn: Connection, push_id: int, worker_id: int | None, *, nonce: str, lease_s: float) -> Claimed | None:

@@ -177,6 +177,27 @@ def look(conn: Connection, now: datetime | None = None) -> Look:
     return Look(**row)
 
 
+class Backlog(NamedTuple):
+    """What an operator watches: schedules whose due time is over. Those that wait for the run before are not due."""
+
+    due_count: int
+    waiting_count: int
+    oldest_due_age_s: float
+
+
+def backlog(conn: Connection) -> Backlog:
+    """Of whatever tenant."""
+    row = conn.execute(
+        "select (count(*) filter (where not waits))::int as due_count,"
+        " (count(*) filter (where waits))::int as waiting_count, coalesce(extract(epoch from clock_timestamp()"
+        " - min(next_due_at) filter (where not waits)), 0)::float8 as oldest_due_age_s"
+        f" from (select next_due_at, {_UNDER_WAY} as waits from schedules"
+        f"   where next_due_at <= clock_timestamp() and {_DUE}) as over"
+    ).fetchone()
+    assert row is not None
+    return Backlog(**row)
+
+
 def next_due_at(conn: Connection, now: datetime) -> datetime | None:
     """When the next schedule comes due behind `now`."""
     row = conn.execute(

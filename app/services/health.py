@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from app.db import deliveries, jobs, queue, receivers, workers
+from app.db import deliveries, jobs, pushes, queue, receivers, schedules, workers
 from app.db.migrate import pending
 from app.enqueue import QueueName
 from app.errors import BrokerUnavailableError, DatabaseUnavailableError, HaulageError
@@ -38,6 +38,12 @@ class Figures:
     """Callbacks by state."""
     stalled: dict[str, int] = field(default_factory=dict)
     """Jobs that make no progress, by what they wait for."""
+    pushes: dict[str, int] = field(default_factory=dict)
+    """By state."""
+    pushes_due: int = 0
+    schedules_due: int = 0
+    schedules_waiting: int = 0
+    oldest_schedule_age_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class HealthCheck:
 
 def _figures(ctx: Context) -> Figures:
     with ctx.db.connection() as conn:
-        owed = deliveries.backlog(conn)
+        owed, pushed, planned = deliveries.backlog(conn), pushes.backlog(conn), schedules.backlog(conn)
         return Figures(
             jobs=jobs.count_by_status(conn),
             due_count=queue.due_count(conn),
@@ -123,6 +129,11 @@ def _figures(ctx: Context) -> Figures:
             receivers_paused=receivers.count_paused(conn),
             deliveries=owed.counts,
             stalled=count_stalled(ctx, conn),
+            pushes=pushed.counts,
+            pushes_due=pushed.due_count,
+            schedules_due=planned.due_count,
+            schedules_waiting=planned.waiting_count,
+            oldest_schedule_age_s=planned.oldest_due_age_s,
         )
 
 
