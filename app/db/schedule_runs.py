@@ -120,14 +120,24 @@ def has_forgotten(conn: Connection, schedule_id: int, chain_number: int) -> bool
     return row is not None
 
 
+_IS_GONE = "not exists (select 1 from jobs where jobs.id = {0}.job_id)"
+_FORGET = f"""
+delete from schedule_runs where (schedule_id, number) in (
+  select schedule_id, number from schedule_runs as run
+  where created_at < now() - make_interval(secs => %s) and {_IS_GONE.format("run")}
+    and (job_id is null or kind = 'RANGE' or exists (
+      select 1 from schedule_runs as later where later.schedule_id = run.schedule_id and later.number > run.number
+        and later.job_id is not null and later.kind <> 'RANGE' and {_IS_GONE.format("later")}))
+  order by created_at limit %s)
+"""
+
+
 def forget(conn: Connection, *, older_than_s: float, limit: int) -> int:
-    """Delete rows of long ago whose jobs are gone too. Returns how many."""
-    return conn.execute(
-        "delete from schedule_runs where (schedule_id, number) in (select schedule_id, number from schedule_runs"
-        " where created_at < now() - make_interval(secs => %s)"
-        " and not exists (select 1 from jobs where jobs.id = job_id) order by created_at limit %s)",
-        (older_than_s, limit),
-    ).rowcount
+    """Delete rows of long ago whose jobs are gone too. Returns how many.
+
+    Of those that others went on from the newest stays: it tells that there is something to begin anew.
+    """
+    return conn.execute(_FORGET, (older_than_s, limit)).rowcount
 
 
 def _read(row: Row) -> ScheduleRun:

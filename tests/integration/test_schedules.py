@@ -464,14 +464,38 @@ def test_a_deleted_schedule_is_not_there_any_more(planner: Planner) -> None:
 
 
 def test_rows_of_long_ago_are_forgotten_with_their_jobs(planner: Planner) -> None:
+    """But for the newest that others would go on from."""
+    engine, caller = planner.engine, planner.engine.tenant.caller
     schedule_id = planner.create()
-    for day in (1, 2):
+    for day in (1, 2, 3):
         planner.sweep(f"2026-05-0{day} 06:00")
         planner.end_jobs()
-    planner.engine.execute("update schedule_runs set created_at = now() - interval '91 days'")
-    planner.engine.execute("delete from jobs where id = %s", planner.job_ids(schedule_id)[0])
-    retention.forget_rows(planner.engine.ctx)
-    assert [run.number for run in planner.runs(schedule_id)] == [2]
+    set_schedule_paused(engine.ctx, caller, schedule_id, paused=True)
+    change_schedule(engine.ctx, caller, schedule_id, lambda _: wish(filterDateField="changed"))
+    run_range(engine.ctx, caller, schedule_id, "2020-01-01", "2020-02-01")
+    engine.execute("update schedule_runs set created_at = now() - interval '91 days'")
+    jobs = planner.job_ids(schedule_id)
+    for gone, left in (([], [1, 2, 3, 4]), (jobs[:2], [2, 3, 4]), (jobs, [3])):
+        engine.execute("delete from jobs where id = any(%s)", gone)
+        retention.forget_rows(engine.ctx)
+        assert [run.number for run in planner.runs(schedule_id)] == left
+
+
+def test_a_schedule_that_rested_for_longer_than_rows_are_kept_says_that_it_begins_anew(dated: Planner) -> None:
+    """Once a year, say: the job is forgotten after 90 days, and so would be the row of its run."""
+    engine = dated.engine
+    schedule_id = dated.create(incremental=True, filterDateField="changed", pageSize=10, cron="0 6 1 * *")
+    dated.sweep("2026-06-01 06:00")
+    [first] = dated.job_ids(schedule_id)
+    engine.run(first)
+    engine.execute("update jobs set files_deleted_at = now() - interval '91 days', sweep_orphans_at = null")
+    engine.execute("update schedule_runs set created_at = now() - interval '94 days'")
+    retention.forget_rows(engine.ctx)
+    assert engine.rows("select id from jobs") == []
+
+    dated.sweep("2026-07-01 06:00")
+
+    assert dated.runs(schedule_id)[-1].note == "The last success is forgotten: begun anew."
 
 
 def test_the_bounds_of_incremental(planner: Planner) -> None:
