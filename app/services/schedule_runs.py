@@ -6,6 +6,7 @@ after any crash, and after a COMMIT in doubt, the next look finds either all of 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,6 +32,9 @@ log = structlog.get_logger()
 _BATCH = 50
 """Schedules of one look, so that hints do not wait for long."""
 
+_LOOK_S = 0.5
+"""So long a look makes runs; then hints have their turn, and the next look goes on."""
+
 _ANOTHER_DATE = "In a schedule: change its filterDateField, and the next run begins anew."
 _OF_NO_USE = (
     "That is less than the time between two runs, and begun anew under the same limits the list would end at the same"
@@ -51,25 +55,29 @@ def take_due(ctx: Context, now: datetime | None = None) -> datetime | None:
         if earliest is None or earliest > now:
             return earliest
         due = schedules.find_due(conn, now, _BATCH)
-    taken = [schedule_id for schedule_id in due if _is_any_taken(ctx, schedule_id, now)]
-    if taken and len(due) == _BATCH:
+    is_any, ends_at = False, time.monotonic() + _LOOK_S
+    turn = due
+    while turn:  # in turns: a backlog of one does not keep the others waiting
+        turn = [schedule_id for schedule_id in turn if _is_one_taken(ctx, schedule_id, now)]
+        is_any = is_any or bool(turn)
+        if time.monotonic() >= ends_at:
+            break
+    if turn or (is_any and len(due) == _BATCH):
         return now
     with ctx.db.connection() as conn:
         return schedules.next_due_at(conn, now)
 
 
-def _is_any_taken(ctx: Context, schedule_id: int, now: datetime) -> bool:
-    """Take all that is due of the schedule, one after the other."""
-    is_any = False
+def _is_one_taken(ctx: Context, schedule_id: int, now: datetime) -> bool:
+    """Take the oldest of what is due of the schedule; False also where it could not be."""
     try:
-        while _is_taken(ctx, schedule_id, now):
-            is_any = True
+        return _is_taken(ctx, schedule_id, now)
     except HaulageError as error:  # the next look finds it due again, unless the COMMIT stands
         log.warning("schedule.not_taken", schedule=schedule_id, reason=error.message)
     except Exception:
         log.exception("schedule.not_taken", schedule=schedule_id)
         _give_up(ctx, schedule_id, now)
-    return is_any
+    return False
 
 
 def _is_taken(ctx: Context, schedule_id: int, now: datetime, failure: str | None = None) -> bool:

@@ -37,10 +37,12 @@ class Planner:
         return create_schedule(self.engine.ctx, caller, wish(**given), now=self.now).schedule.id
 
     def sweep(self, now: str | datetime | None = None) -> datetime | None:
-        """What one sweeper does at that time."""
+        """What one sweeper does at that time, until nothing is left."""
         if now is not None:
             self.now = at(now) if isinstance(now, str) else now
-        return take_due(self.engine.ctx, self.now)
+        while (due_at := take_due(self.engine.ctx, self.now)) == self.now:
+            pass
+        return due_at
 
     def runs(self, schedule_id: int) -> list[ScheduleRun]:
         """Oldest first."""

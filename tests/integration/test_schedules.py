@@ -14,6 +14,7 @@ from app.domain.schedules import RunState
 from app.errors import ConflictError, HaulageError, InvalidInputError, NotFoundError, TransientError
 from app.services import retention
 from app.services.control import restart
+from app.services.schedule_runs import take_due
 from app.services.schedules import (
     change_schedule,
     delete_schedule,
@@ -123,10 +124,26 @@ def test_missed_times_are_caught_up_by_the_policy(planner: Planner, policy: str,
     assert planner.schedule(schedule_id).next_due_at == at("2026-05-01 06:00")
 
 
-def test_without_waiting_a_backlog_is_taken_in_one_pass(planner: Planner) -> None:
+def test_without_waiting_a_backlog_is_taken_at_once(planner: Planner) -> None:
     schedule_id = planner.create(cron="0 * * * *", catchUp="all", allowOverlap=True)
     planner.sweep("2026-05-01 04:30")
     assert [each[:8] for each in planner.told(schedule_id)] == ["01 01:00", "01 02:00", "01 03:00", "01 04:00"]
+
+
+def test_a_backlog_does_not_keep_hints_and_other_schedules_waiting(
+    planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.schedule_runs._LOOK_S", 0.0)
+    long = planner.create(cron="* * * * * ?", catchUp="all", catchUpLimit=1000, allowOverlap=True)
+    other = planner.create(cron="0 1 * * *")
+    now = at("2026-05-01 01:00")
+
+    assert take_due(planner.engine.ctx, now) == now, "the sweeper is to come back at once"
+
+    assert [len(planner.job_ids(each)) for each in (long, other)] == [1, 1]
+    for _ in range(3):
+        take_due(planner.engine.ctx, now)
+    assert len(planner.job_ids(long)) == 4
 
 
 def test_the_last_due_time_of_all_ends_the_schedule(planner: Planner) -> None:
