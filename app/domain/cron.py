@@ -226,6 +226,7 @@ class Cron:
     matches_day: DayMatch = field(compare=False)
     years: frozenset[int] | None = None
     """None: all."""
+    _known: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Cron:
@@ -267,12 +268,23 @@ class Cron:
         """Days that match, from this one on."""
         last_year = day.year + _MOST_YEARS if self.years is None else max(self.years)
         while day.year <= last_year:
-            if day.month not in self.months or (self.years is not None and day.year not in self.years):
-                day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-                continue
-            if self.matches_day(day):
-                yield day
-            day += timedelta(days=1)
+            if day.month in self.months and (self.years is None or day.year in self.years):
+                numbers = self._days_of(day)
+                for number in numbers[bisect_left(numbers, day.day) :]:
+                    yield day.replace(day=number)
+            day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+    def _days_of(self, month: date) -> tuple[int, ...]:
+        """Those of a month that match: alike in all of the same length that begin on the same day of the week.
+
+        So an expression costs no more than these 28 months, however rare or long-winded it is.
+        """
+        shape = monthrange(month.year, month.month)
+        found = self._known.get(shape)
+        if found is None:
+            numbers = range(1, shape[1] + 1)
+            found = self._known[shape] = tuple(n for n in numbers if self.matches_day(month.replace(day=n)))
+        return found
 
     def _clock(self, begin: time) -> time | None:
         """The first time of a day that matches, from `begin` on."""
