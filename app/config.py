@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -258,7 +259,10 @@ def _parse(kind: str, metadata: Mapping[str, Any], text: str) -> Any:
     if kind == "tuple[str, ...]":
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if kind == "tuple[float, ...]":
-        return tuple(float(part) for part in text.split(","))
+        waits = tuple(float(part) for part in text.split(","))
+        if not all(isfinite(each) and each >= 0 for each in waits):
+            raise ValueError(text)
+        return waits
     rules: list[Any] = [Range(min=metadata["low"])] if "low" in metadata else []
     rules += [OneOf(metadata["choices"])] if "choices" in metadata else []
     rules += [Regexp("|".join(metadata["schemes"]))] if "schemes" in metadata else []
@@ -272,5 +276,9 @@ def _accepted(kind: str, metadata: Mapping[str, Any]) -> str:
     if "schemes" in metadata:
         return f"a URL that begins with {' or '.join(metadata['schemes'])}"
     least = f", at least {metadata['low']}" if "low" in metadata else ""
-    words = {"int": "a whole number", "float": "a number", "tuple[float, ...]": "numbers separated by commas"}
+    words = {
+        "int": "a whole number",
+        "float": "a number",
+        "tuple[float, ...]": "numbers from 0 on, separated by commas",
+    }
     return words.get(kind, "a text") + least

@@ -43,7 +43,10 @@ def test_values_are_read_in_their_types() -> None:
         ("HAULAGE_RETRY_TRIES", "1.5", "a whole number, at least 1"),
         ("HAULAGE_RETRY_TRIES", "0", "a whole number, at least 1"),
         ("HAULAGE_SEGMENT_ENCODING", "gzip", "one of deflate, plain"),
-        ("HAULAGE_CALLBACK_SCHEDULE_S", "0,later", "numbers separated by commas"),
+        ("HAULAGE_CALLBACK_SCHEDULE_S", "0,later", "numbers from 0 on, separated by commas"),
+        ("HAULAGE_CALLBACK_SCHEDULE_S", "0,nan", "numbers from 0 on"),
+        ("HAULAGE_CALLBACK_SCHEDULE_S", "0,inf", "numbers from 0 on"),
+        ("HAULAGE_CALLBACK_SCHEDULE_S", "0,-5", "numbers from 0 on"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(name: str, value: str, accepted: str) -> None:
