@@ -58,6 +58,8 @@ def test_a_schedule_tells_its_next_five_due_times_in_its_zone(door: Door, path: 
         ({"timeZone": "Mars/Base"}, "timeZone 'Mars/Base' is not accepted: a name of the IANA time zone database"),
         ({"timeZone": "../../etc/passwd"}, "timeZone '../../etc/passwd' is not accepted"),
         ({"timeZone": "Europe"}, "timeZone 'Europe' is not accepted"),
+        ({"timeZone": "localtime"}, "timeZone 'localtime' is not accepted"),
+        ({"timeZone": "right/Europe/Berlin"}, "timeZone 'right/Europe/Berlin' is not accepted"),
         ({"catchUp": "some"}, 'catchUp "some": one of skip, one, all is accepted.'),
         ({"catchUpLimit": 0}, "catchUpLimit 0: a whole number from 1 to 1000 is accepted."),
         ({"timezone": "UTC"}, "'timezone' is not a criterion; accepted: objectName,"),
