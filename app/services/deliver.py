@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 from datetime import datetime
 
@@ -14,11 +15,13 @@ from app.db.deliveries import Claimed
 from app.db.pool import Connection
 from app.domain.deliveries import Answer, DeliveryStatus, Outcome, judge, worker_lost
 from app.domain.receivers import given_up_after_s, is_answering
-from app.errors import ConfigError, LostClaimError
+from app.errors import CommitInDoubtError, ConfigError, DatabaseUnavailableError, LostClaimError
 from app.services.callback_settings import authenticating_headers, key_ring, limits_of
 from app.services.context import Context
 
 LEASE_S = 60.0
+_AGAIN_S = 1.0
+"""A restart of PostgreSQL is over by then, or takes as long as the pool waits for a connection."""
 _BATCH = 1000
 _log = structlog.get_logger()
 
@@ -29,7 +32,8 @@ def deliver(
     """Make one attempt of a due delivery and return what it came to.
 
     None where there was nothing to do: it is not due, somebody else holds it, or took it over meanwhile. A crash after
-    the POST leaves the lease to run out, and the receiver gets the same id again. Raises DatabaseUnavailableError.
+    the POST leaves the lease to run out, and the receiver gets the same id again. Raises DatabaseUnavailableError,
+    CommitInDoubtError.
     """
     with ctx.db.transaction() as conn:
         claimed = deliveries.claim(conn, delivery_id, worker_id, lease_s=_lease_s(ctx), limits=limits_of(ctx))
@@ -37,18 +41,35 @@ def deliver(
         return None
     started_at = ctx.now()
     answer, outcome = _attempt(ctx, claimed, started_at, dice)
-    duration_s = answer.duration_s
     try:
-        with ctx.db.transaction() as conn:
-            deliveries.record(conn, claimed, outcome, started_at=started_at, duration_s=duration_s)
-            was_sound = _note(ctx, conn, claimed, answer, outcome)
-            # Hosts that are not sound share their slots: whichever waits for one may be at another host.
-            deliveries.wake_for_others(conn, claimed, of_any_host=not was_sound)
+        _record(ctx, claimed, answer, outcome, started_at)
     except LostClaimError:
         _log.warning("callback.claim_lost", event_id=claimed.event_id, claim=claimed.claim)
         return None
-    _tell(claimed, outcome, duration_s)
+    _tell(claimed, outcome, answer.duration_s)
     return outcome
+
+
+def _record(ctx: Context, claimed: Claimed, answer: Answer, outcome: Outcome, started_at: datetime) -> None:
+    """Tried once more where the connection broke: what the receiver answered is known, and it need not be asked again.
+
+    After a COMMIT in doubt that stands the claim is over. Raises LostClaimError, DatabaseUnavailableError,
+    CommitInDoubtError.
+    """
+    try:
+        _record_once(ctx, claimed, answer, outcome, started_at)
+    except (DatabaseUnavailableError, CommitInDoubtError) as error:
+        _log.warning("callback.record_again", event_id=claimed.event_id, reason=error.message)
+        time.sleep(_AGAIN_S)
+        _record_once(ctx, claimed, answer, outcome, started_at)
+
+
+def _record_once(ctx: Context, claimed: Claimed, answer: Answer, outcome: Outcome, started_at: datetime) -> None:
+    with ctx.db.transaction() as conn:
+        deliveries.record(conn, claimed, outcome, started_at=started_at, duration_s=answer.duration_s)
+        was_sound = _note(ctx, conn, claimed, answer, outcome)
+        # Hosts that are not sound share their slots: whichever waits for one may be at another host.
+        deliveries.wake_for_others(conn, claimed, of_any_host=not was_sound)
 
 
 def give_up_put_off(ctx: Context) -> int:

@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 from app.addresses import AddressPolicy
 from app.callbacks.urls import check_url
 from app.db import deliveries
+from app.db.pool import Connection
 from app.domain.deliveries import DeliveryStatus, Outcome
 from app.domain.signing import format_key
 from app.errors import LostClaimError
@@ -166,6 +168,30 @@ def test_a_worker_that_dies_after_the_post_causes_a_repeat_with_the_same_id(outb
     lost, good = outbox.attempts()
     assert (lost.http_status, good.http_status) == (None, 200)
     assert "No result was recorded" in str(lost.error)
+
+
+@pytest.mark.parametrize("is_committed", [False, True], ids=["before the commit", "at the commit"])
+def test_a_connection_that_breaks_behind_the_answer_causes_no_repeat(
+    outbox: Outbox, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, *, is_committed: bool
+) -> None:
+    monkeypatch.setattr("app.services.deliver._AGAIN_S", 0.0)
+    record, breaks = deliveries.record, [True]
+
+    def break_once(conn: Connection, *args: Any, **values: Any) -> None:
+        record(conn, *args, **values)
+        if breaks and breaks.pop():
+            if is_committed:
+                conn.execute("commit")
+            conn.close()
+
+    monkeypatch.setattr(deliveries, "record", break_once)
+    delivery = outbox.owe(receiver.url)
+    deliver(outbox.ctx, delivery, WORKER)
+    assert outbox.row(delivery)["status"] == "DELIVERED"
+    assert [attempt.http_status for attempt in outbox.attempts()] == [200]
+    outbox.expire_lease(delivery)
+    assert deliver(outbox.ctx, delivery, WORKER) is None
+    assert len(receiver.calls) == 1
 
 
 def test_a_callback_that_kills_its_workers_ends_as_failed(outbox: Outbox, receiver: Receiver) -> None:
