@@ -44,7 +44,7 @@ def field(low: int, high: int) -> st.SearchStrategy[str]:
     st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1)),
 )
 def test_the_classic_form_is_read_as_others_read_it(text: str, begin: datetime) -> None:
-    if "/" in text.split()[4] and "-" not in text.split()[4] and "*" not in text.split()[4]:
+    if any("/" in term and "-" not in term and "*" not in term for term in text.split()[4].split(",")):
         return  # `3/2` ends on Sunday, the 7th, there, and on Saturday here
     assert times(text, 5, begin) == list(islice(CronSim(text, begin), 5))
 
