@@ -13,6 +13,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from app.addresses import AddressPolicy
 from app.storage.checked_dialling import dial
+from app.storage.strange_answers import BoundedAnswers
 
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_TIMEOUT_S = 100.0
@@ -74,11 +75,11 @@ def _pools(policy: AddressPolicy) -> dict[str, type[HTTPConnectionPool]]:
     A whole part is one write: the time to connect would be too short for it on a slow line.
     """
 
-    class Plain(HTTPConnection):
+    class Plain(BoundedAnswers, HTTPConnection):
         def _new_conn(self) -> socket.socket:
             return dial(policy, self, "http", connect_s=CONNECT_TIMEOUT_S, silence_s=SILENCE_TIMEOUT_S)
 
-    class Secure(HTTPSConnection):
+    class Secure(BoundedAnswers, HTTPSConnection):
         def _new_conn(self) -> socket.socket:
             return dial(policy, self, "https", connect_s=CONNECT_TIMEOUT_S, silence_s=SILENCE_TIMEOUT_S)
 

@@ -57,7 +57,7 @@ class AzureDestination(Destination):
         try:
             self._container.put(part, _CHECKED, etag=None)
             self._container.copy(part, len(_CHECKED), name, nonce, block=COPY_BYTES, etag=None)
-            if self._container.read(name) != _CHECKED:
+            if self._container.read(name, len(_CHECKED) + 1) != _CHECKED:
                 raise StorageError(f"{self.place} gives back other bytes than were written")
         finally:
             self._container.delete(part)

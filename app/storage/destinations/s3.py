@@ -97,7 +97,7 @@ class S3Destination(Destination):
 
     def _read_back(self, name: str) -> None:
         try:
-            content = self._bucket.read(name)
+            content = self._bucket.read(name, len(_CHECKED) + 1)
         except ObjectMissingError as error:
             raise StorageError(f"{self.place} takes objects but does not give them back") from error
         except StorageError:  # the key may only write

@@ -13,7 +13,6 @@ from botocore.exceptions import ConnectionError as S3ConnectionError
 
 from app.addresses import AddressPolicy
 from app.errors import (
-    AddressRefusedError,
     HaulageError,
     ObjectMissingError,
     StorageError,
@@ -128,8 +127,13 @@ class S3Bucket:
             return None
         return found
 
-    def read(self, name: str) -> bytes:
-        content: bytes = self._call("get_object", name)["Body"].read()
+    def read(self, name: str, most_bytes: int) -> bytes:
+        """Its first bytes: a server may send any number of them."""
+        body = self._call("get_object", name)["Body"]
+        try:
+            content: bytes = self._translated(name, lambda: body.read(most_bytes))
+        finally:
+            body.close()
         return content
 
     def delete(self, name: str) -> None:
@@ -165,7 +169,7 @@ class S3Bucket:
 
     def _fault(self, error: Exception, name: str) -> HaulageError:
         cause = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
-        if isinstance(cause, AddressRefusedError):
+        if isinstance(cause, HaulageError):
             return cause
         if isinstance(error, (S3ConnectionError, HTTPClientError, OSError)):
             kind = type(error).__name__

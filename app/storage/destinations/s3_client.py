@@ -19,6 +19,7 @@ from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from app.addresses import AddressPolicy
 from app.storage.checked_dialling import dial
 from app.storage.s3_client import S3Place, make_client
+from app.storage.strange_answers import BoundedAnswers
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
@@ -86,11 +87,11 @@ def _checked_pools(policy: AddressPolicy) -> dict[str, type]:
     def connect(connection: Any, scheme: str) -> socket.socket:
         return dial(policy, connection, scheme, connect_s=connection.timeout, silence_s=READ_TIMEOUT_S)
 
-    class Plain(_InPieces, AWSHTTPConnection):  # type: ignore[misc] # botocore has no types
+    class Plain(_InPieces, BoundedAnswers, AWSHTTPConnection):  # type: ignore[misc] # botocore has no types
         def _new_conn(self) -> socket.socket:
             return connect(self, "http")
 
-    class Secure(_InPieces, AWSHTTPSConnection):  # type: ignore[misc]
+    class Secure(_InPieces, BoundedAnswers, AWSHTTPSConnection):  # type: ignore[misc]
         def _new_conn(self) -> socket.socket:
             return connect(self, "https")
 
