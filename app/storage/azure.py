@@ -30,6 +30,7 @@ from app.storage.keys import checked_prefix
 from app.storage.objects import folder_prefix
 from app.storage.places import check_endpoint, read_place
 from app.storage.remote import PART_BYTES, SINGLE_PUT_BYTES, RemoteStore
+from app.storage.strange_answers import nonsense
 
 __all__ = ["AzurePlace", "AzureStore", "azure_place"]
 
@@ -147,6 +148,10 @@ class AzureStore(RemoteStore):
             yield
         except (AzureError, OSError) as error:
             raise self.translate(error, key) from error
+        except HaulageError:
+            raise
+        except Exception as error:
+            raise nonsense(f"object {key} in {self.url}", error) from error
 
     def translate(self, error: Exception, key: str) -> HaulageError:
         what = f"object {key} in {self.url}"

@@ -29,6 +29,7 @@ from app.storage.gcs_client import RETRY, TIMEOUT, GcsPlace, make_client
 from app.storage.keys import checked_prefix
 from app.storage.places import Bucket, check_endpoint, read_place
 from app.storage.remote import PART_BYTES, SINGLE_PUT_BYTES, RemoteStore
+from app.storage.strange_answers import nonsense
 
 __all__ = ["GcsPlace", "GcsStore", "gcs_place"]
 
@@ -133,6 +134,10 @@ class GcsStore(RemoteStore):
             if not is_listing and getattr(error, "code", None) == _MISSING:
                 self._check_bucket(key)
             raise self.translate(error, key, is_listing=is_listing) from error
+        except HaulageError:
+            raise
+        except Exception as error:
+            raise nonsense(f"object {key} in {self.url}", error) from error
 
     def _check_bucket(self, key: str) -> None:
         """An object that is missing and a bucket that is not there are answered alike. Raises StorageError."""

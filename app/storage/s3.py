@@ -44,6 +44,7 @@ from app.storage.objects import ObjectStore, folder_prefix
 from app.storage.places import Bucket, check_endpoint, read_place
 from app.storage.s3_answers import Answer, answer_of, code_of
 from app.storage.s3_client import S3Place, make_client
+from app.storage.strange_answers import nonsense
 
 __all__ = ["S3Place", "S3Store", "s3_place"]
 
@@ -240,6 +241,10 @@ class S3Store(ObjectStore):
             yield
         except (ClientError, BotoCoreError, HTTPError, OSError) as error:
             raise self.translate(error, key) from error
+        except HaulageError:
+            raise
+        except Exception as error:
+            raise nonsense(f"object {key} in {self.url}", error) from error
 
     def translate(self, error: Exception, key: str) -> HaulageError:
         """Our error for one of botocore's."""

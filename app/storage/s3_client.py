@@ -74,7 +74,7 @@ def make_client(place: S3Place, config: Config = _CONFIG, session: botocore.sess
     """A client whose every call ends: of itself at most 3 tries of 5 s to connect and 30 s without a byte."""
     session = session or botocore.session.Session()  # one of its own: making a client is not thread-safe
     session.get_component("data_loader").file_loader = _Files()
-    return session.create_client(
+    client = session.create_client(
         "s3",
         region_name=place.region,
         endpoint_url=place.endpoint_url,
@@ -83,6 +83,16 @@ def make_client(place: S3Place, config: Config = _CONFIG, session: botocore.sess
         aws_session_token=place.session_token,
         config=config,
     )
+    client.meta.events.register("before-call.s3.HeadBucket", _ask_no_further)
+    return client
+
+
+def _ask_no_further(context: dict[str, Any], **_: Any) -> None:
+    """Botocore asks with HeadBucket after the region of a bucket that is elsewhere, and would follow that, too.
+
+    A server that leads everything elsewhere and names no region was asked until Python's stack was full.
+    """
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 class _Files(botocore.loaders.JSONFileLoader):  # type: ignore[misc] # botocore has no types

@@ -1,4 +1,4 @@
-"""Answers of servers that customers name, which may be anything."""
+"""Answers that are none: too long, or nothing that a library can read. Servers that customers name may say anything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from urllib3.connection import HTTPConnection
 
-from app.errors import StorageError
+from app.errors import StorageError, StorageUnavailableError
 
 MOST_ANSWER_BYTES = 16 * 1024 * 1024
 """The longest that a call of a push asks for, a list of 50,000 blocks of Azure's, has half of it."""
@@ -33,3 +33,11 @@ class BoundedAnswers(HTTPConnection):
 
         answer.stream = stream  # type: ignore[method-assign]
         return answer
+
+
+def nonsense(what: str, error: Exception) -> StorageUnavailableError:
+    """For what a library raised because it could not read an answer: any kind of exception.
+
+    A passing fault: a proxy on the way, or a page about maintenance, is the usual cause.
+    """
+    return StorageUnavailableError(f"{what}: the server's answer makes no sense ({type(error).__name__})")

@@ -33,6 +33,7 @@ from app.storage.checked_requests import make_session
 from app.storage.destinations.azure_account import Account
 from app.storage.destinations.model import ReplacedMeanwhileError
 from app.storage.destinations.tries import NotNowError, few_tries
+from app.storage.strange_answers import nonsense
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 30
@@ -169,6 +170,10 @@ class AzureContainer:
             return call(self._client.get_blob_client(name))
         except (AzureError, OSError) as error:
             raise self._translate(error, f"blob {name} in {self.url}") from error
+        except HaulageError:
+            raise
+        except Exception as error:
+            raise nonsense(f"blob {name} in {self.url}", error) from error
 
     def _translate(self, error: Exception, what: str) -> HaulageError:
         if isinstance(error, HttpResponseError) and error.status_code is not None:

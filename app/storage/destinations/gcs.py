@@ -177,9 +177,9 @@ class GcsWriting(Writing):
 
     def _finish(self) -> str:
         found = self._send(bytes(self._buffer), is_last=True)
-        if (found["size"], found["crc32c"]) != (str(self._sent_bytes), str(self._checksum)):
+        if (found.get("size"), found.get("crc32c")) != (str(self._sent_bytes), str(self._checksum)):
             raise StorageUnavailableError(f"object {self._name}: the upload was damaged on the way")
-        return str(found["generation"])
+        return str(found.get("generation"))
 
     def abandon(self) -> None:
         if self._upload_url:

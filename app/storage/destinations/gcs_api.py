@@ -26,6 +26,7 @@ from app.errors import HaulageError, StorageError, StorageFullError, StorageUnav
 from app.storage.destinations.gcs_account import Tokens
 from app.storage.destinations.model import ReplacedMeanwhileError
 from app.storage.destinations.tries import PAUSES_S, NotNowError, few_tries
+from app.storage.strange_answers import nonsense
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
@@ -73,7 +74,7 @@ class GcsApi:
 
     def generation(self, name: str) -> str:
         answer = self._call("GET", self._url(name), name, {"fields": "generation"}, ok={_OK, _MISSING})
-        return str(answer.json()["generation"]) if answer.status_code == _OK else "0"
+        return str(self._document(answer, name, "generation")["generation"]) if answer.status_code == _OK else "0"
 
     def read(self, name: str) -> bytes:
         return self._call("GET", self._url(name), name, {"alt": "media"}).content
@@ -124,8 +125,7 @@ class GcsApi:
                 time.sleep(pause_s)
                 answer = self._put(url, b"", f"bytes */{total}", name)
             if answer.status_code != _INCOMPLETE:
-                found: Mapping[str, Any] = answer.json()
-                return found
+                return self._document(answer, name)
             held = _held_bytes(answer)
             if held == end and not is_last:
                 return {}
@@ -143,10 +143,10 @@ class GcsApi:
         query = {"sourceGeneration": source_generation, "ifGenerationMatch": generation}
         query |= self._key("destinationKmsKeyName")
         while True:
-            answer = self._call("POST", url, name, query, read_s=REWRITE_TIMEOUT_S).json()
-            if answer["done"]:
+            answer = self._call("POST", url, name, query, read_s=REWRITE_TIMEOUT_S)
+            if self._document(answer, name, "done")["done"]:
                 return
-            query["rewriteToken"] = answer["rewriteToken"]
+            query["rewriteToken"] = self._document(answer, name, "rewriteToken")["rewriteToken"]
 
     def compose(self, sources: Sequence[tuple[str, str]], name: str) -> Mapping[str, Any]:
         """Make an object of up to 32 of the bucket's, each with its generation if that is known (else empty).
@@ -167,6 +167,15 @@ class GcsApi:
         if answer.status_code in {_MISSING, _GONE}:
             raise NotNowError(f"{self._what(name)}: the upload was ended meanwhile")
         return answer
+
+    def _document(self, answer: Response, name: str, needed: str = "") -> Mapping[str, Any]:
+        """What an answer holds, the member `needed` at least."""
+        try:
+            found: dict[str, Any] = {**answer.json()}
+            _ = found[needed] if needed else None
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise nonsense(self._what(name), error) from error
+        return found
 
     def _key(self, parameter: str) -> dict[str, str]:
         return {parameter: self._place.kms_key_name} if self._place.kms_key_name else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from app.errors import (
 from app.storage.destinations.s3_client import make_checked_client
 from app.storage.s3_answers import Answer, answer_of, code_of, status_of
 from app.storage.s3_client import S3Place
+from app.storage.strange_answers import nonsense
 
 ATTEMPT = "haulage-attempt"
 """Metadata of each object: which attempt wrote it. It tells a lost answer from somebody else's object."""
@@ -30,7 +31,8 @@ _PAUSE_S = 0.3
 _CLOCKS = timedelta(minutes=15)
 """S3 refuses requests whose clock differs by more."""
 _SHOWN_CHARACTERS = 200
-_OTHER_REGION = {"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_OTHER_REGION = {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "301", "302", "303", "307", "308"}
 _REPLACED = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 _PUBLISHING = {"PutObject", "CompleteMultipartUpload"}
 _REFUSALS = {
@@ -67,13 +69,12 @@ class S3Bucket:
     def create_upload(self, name: str, nonce: str) -> str:
         """The UploadId. Not tried twice: an answer that was lost would leave an upload that nobody knows."""
         answer = self._once("create_multipart_upload", name, Metadata={ATTEMPT: nonce}, **self._extra)
-        upload_id: str = answer["UploadId"]
-        return upload_id
+        return self._told(answer, "UploadId", name)
 
     def send_part(self, name: str, upload_id: str, number: int, body: bytearray) -> str:
         """The part's ETag."""
-        etag: str = self._call("upload_part", name, UploadId=upload_id, PartNumber=number, Body=body)["ETag"]
-        return etag
+        answer = self._call("upload_part", name, UploadId=upload_id, PartNumber=number, Body=body)
+        return self._told(answer, "ETag", name)
 
     def copy_part(self, name: str, upload_id: str, number: int, source: str, byte_range: tuple[int, int] | None) -> str:
         """A part of an object of this bucket: all of it, or bytes [start, end). The part's ETag."""
@@ -110,11 +111,9 @@ class S3Bucket:
         """Uploads of exactly this object without a part, begun about `begun_s` (seconds since 1970)."""
         begun = datetime.fromtimestamp(begun_s, UTC)
         pages = self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._place.bucket, Prefix=name)
-        uploads = self._translated(name, lambda: [each for page in pages for each in page.get("Uploads", ())])
-        for upload in uploads:
-            is_like_it = upload["Key"] == name and abs(upload["Initiated"] - begun) < _CLOCKS
-            if is_like_it and not self._has_parts(name, upload["UploadId"]):
-                yield upload["UploadId"]
+        for upload_id in self._translated(name, lambda: list(_begun_near(begun, name, pages))):
+            if not self._has_parts(name, upload_id):
+                yield upload_id
 
     def _has_parts(self, name: str, upload_id: str) -> bool:
         return bool(self._call("list_parts", name, UploadId=upload_id, MaxParts=1).get("Parts"))
@@ -125,6 +124,7 @@ class S3Bucket:
             found: Mapping[str, Any] = self._call("head_object", name)
         except ObjectMissingError:
             return None
+        self._told(found, "ETag", name)
         return found
 
     def read(self, name: str, most_bytes: int) -> bytes:
@@ -166,6 +166,14 @@ class S3Bucket:
             raise self._refusal(error, name) from error
         except (BotoCoreError, OSError) as error:
             raise self._fault(error, name) from error
+        except HaulageError:
+            raise
+        except Exception as error:
+            raise nonsense(f"{self.url}{name}", error) from error
+
+    def _told(self, answer: Mapping[str, Any], member: str, name: str) -> str:
+        told: str = self._translated(name, lambda: answer[member])
+        return told
 
     def _fault(self, error: Exception, name: str) -> HaulageError:
         cause = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
@@ -183,6 +191,11 @@ class S3Bucket:
             return Unmet(f"{what} was written by somebody else meanwhile")
         if code in _OTHER_REGION:
             return StorageError(f"{what}: the bucket lies in another region than {self._place.region!r} ({code})")
+        if code in _ELSEWHERE:
+            return StorageError(
+                f"{what}: {self._server} leads elsewhere ({code}), which is not followed: the bucket lies in another "
+                f"region than {self._place.region!r}, or endpoint_url is not the server's own address"
+            )
         if status_of(error) == _NOT_IMPLEMENTED:
             return _NotImplemented(f"{what}: {self._server} does not know {error.operation_name} as it was asked")
         return self._answer(error, what)
@@ -210,6 +223,13 @@ class S3Bucket:
         needed = {"CreateMultipartUpload": "PutObject", "UploadPart": "PutObject", "HeadObject": "GetObject"}
         action = needed.get(error.operation_name, error.operation_name)
         return f"access key {self._place.access_key_id!r} is refused; it needs s3:{action} there"
+
+
+def _begun_near(begun: datetime, name: str, pages: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for page in pages:
+        for upload in page.get("Uploads", ()):
+            if upload["Key"] == name and abs(upload["Initiated"] - begun) < _CLOCKS:
+                yield upload["UploadId"]
 
 
 class _NotImplemented(StorageError):  # noqa: N818
