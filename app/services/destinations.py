@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from app.connectors.model import Connector
@@ -15,6 +16,7 @@ from app.services.context import Context
 from app.services.elements import connector_of, pinned_connector
 from app.storage.destinations import Destination, Given, open_destination
 from app.storage.keys import checked_key
+from app.storage.time_limits import TimeLimit
 
 _LONGEST_ID = 2**31 - 1
 
@@ -23,16 +25,26 @@ class DestinationGoneError(HaulageError):
     """The instance was deleted or disabled, or is none that takes outputs: trying again changes nothing."""
 
 
-def open_place(ctx: Context, organisation_id: int, connector: Connector, settings: InstanceSettings) -> Destination:
-    """The place that these settings name. Raises InvalidInputError, AddressRefusedError.
+TRY_S = 20.0
+"""So long may a place take in all for being tried out: somebody waits for the answer."""
+
+
+def open_place(
+    ctx: Context, organisation_id: int, connector: Connector, settings: InstanceSettings, limit: TimeLimit
+) -> Destination:
+    """The place that these settings name; `limit` holds for all calls to it. Raises InvalidInputError,
+    AddressRefusedError.
 
     Below the operator's folder each organisation has its own: no tenant writes over another's files.
     """
     root = Path(ctx.settings.push_root) / str(organisation_id) if ctx.settings.push_root else None
-    return open_destination(connector.destination, Given(settings.config, settings.secrets, ctx.addresses, root))
+    given = Given(settings.config, settings.secrets, limit.over(ctx.addresses), root)
+    return open_destination(connector.destination, given)
 
 
-def open_instance(ctx: Context, conn: Connection, organisation_id: int, instance_id: int) -> Destination:
+def open_instance(
+    ctx: Context, conn: Connection, organisation_id: int, instance_id: int, limit: TimeLimit
+) -> Destination:
     """The place of an instance, with its settings as they are now.
 
     Raises DestinationGoneError, ConfigError where its secrets cannot be decrypted, InvalidInputError,
@@ -49,7 +61,7 @@ def open_instance(ctx: Context, conn: Connection, organisation_id: int, instance
     if not connector.destination:
         raise DestinationGoneError(f"The instance {instance_id} of docsHubDetails takes no documents.")
     secrets = ctx.vault.open(instance.organisation_id, instance.id, instance.secrets)
-    return open_place(ctx, organisation_id, connector, InstanceSettings(instance.configuration, secrets))
+    return open_place(ctx, organisation_id, connector, InstanceSettings(instance.configuration, secrets), limit)
 
 
 def try_out(ctx: Context, organisation_id: int, connector: Connector, settings: InstanceSettings) -> None:
@@ -57,16 +69,17 @@ def try_out(ctx: Context, organisation_id: int, connector: Connector, settings: 
 
     A place that does not answer now is refused as well: nobody would learn of a wrong name before the first push.
     """
-    try:
-        place = open_place(ctx, organisation_id, connector, settings)
+    with TimeLimit(TRY_S) as limit:
         try:
-            place.check()
-        finally:
-            place.close()
-    except InvalidInputError:
-        raise
-    except HaulageError as error:
-        raise InvalidInputError(f"configuration is not accepted: {error.message}", field="/configuration") from error
+            with closing(open_place(ctx, organisation_id, connector, settings, limit)) as place:
+                place.check()
+        except InvalidInputError:
+            raise
+        except HaulageError as error:
+            slow = f"not done with a small object after {TRY_S:g} s; at last " if limit.is_over else ""
+            raise InvalidInputError(
+                f"configuration is not accepted: {slow}{error.message}", field="/configuration"
+            ) from error
 
 
 def check_target(ctx: Context, conn: Connection, organisation_id: int, criteria: DownloadCriteria) -> None:

@@ -37,10 +37,12 @@ from app.services.results import Result, csv_columns
 from app.storage.destinations.model import Destination, NotComposedError, ReplacedMeanwhileError, Unpublished
 from app.storage.destinations.stored import StoredOutput
 from app.storage.formats import Format, Rendered, render
+from app.storage.time_limits import TimeLimit
 
 LEASE_S = 900.0
 """Sending one part over a slow line, and putting the parts of a very large object together, take minutes without a sign
-of life. A worker that dies is noticed all the same (app.db.workers)."""
+of life. A worker that dies is noticed all the same (app.db.workers). Where the lease would be over, the connections to
+the destination are cut: whoever drips a byte now and then would keep the slot."""
 
 _RENEW_EVERY_S = 5.0
 _TURN_S = 0.5
@@ -107,11 +109,13 @@ class _Attempt:
         self._renewed_at = time.monotonic()
         self._sent_bytes = 0
         self._notes: list[str] = []
+        self._limit = TimeLimit(LEASE_S)
 
     def run(self) -> None:
         """Raises DatabaseUnavailableError and CommitInDoubtError where not even that can be recorded."""
         try:
-            self._run()
+            with self._limit:
+                self._run()
         except LostClaimError as error:
             _log.info("push.claim_lost", reason=error.message)
 
@@ -186,7 +190,7 @@ class _Attempt:
     def _open(self) -> Destination:
         claimed = self._claimed
         with self._ctx.db.connection() as conn:
-            return open_instance(self._ctx, conn, claimed.organisation_id, claimed.instance_id)
+            return open_instance(self._ctx, conn, claimed.organisation_id, claimed.instance_id, self._limit)
 
     def _push(self) -> None:
         with closing(self._open()) as place:
@@ -264,6 +268,7 @@ class _Attempt:
         sent_bytes = self._sent_bytes
         self._persist(lambda conn: pushes.renew(conn, self._claimed, lease_s=LEASE_S, sent_bytes=sent_bytes))
         self._renewed_at = time.monotonic()
+        self._limit.extend()
 
     def _publish(self, writing: Unpublished, job: Job) -> bool:
         """Make the object appear, unless a newer run's is there: then False. One at a time at each path.

@@ -9,6 +9,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from app.addresses import AddressPolicy
 from app.storage.checked_sockets import create_checked_connection
+from app.storage.time_limits import TimedPolicy
 
 
 def dial(
@@ -28,4 +29,6 @@ def dial(
     except OSError as error:
         raise NewConnectionError(connection, f"no connection to {host}: {error}") from error
     dialled.settimeout(silence_s)
+    if isinstance(policy, TimedPolicy):  # TLS puts another socket in this one's place
+        policy.limit.watch(connection)
     return dialled

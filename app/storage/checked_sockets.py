@@ -6,6 +6,7 @@ import socket
 
 from app.addresses import AddressPolicy
 from app.errors import AddressRefusedError
+from app.storage.time_limits import TimedPolicy
 
 
 def create_checked_connection(
@@ -15,11 +16,15 @@ def create_checked_connection(
 
     `timeout_s` is the time that all addresses share, and the time limit of the socket. The system's resolver has its
     own limit. Raises AddressRefusedError, which names host, port and the setting, where no address is allowed; OSError
-    (socket.gaierror, TimeoutError and others) as `socket.create_connection` does.
+    (socket.gaierror, TimeoutError and others) as `socket.create_connection` does, TimeoutError also where a TimeLimit
+    is over.
     """
+    limit = policy.limit if isinstance(policy, TimedPolicy) else None
     allowed = _allowed(policy, host.strip("[]"), port, scheme)
     failure = OSError(f"{host} has no address")
     for address in allowed:
+        if limit is not None:
+            limit.check()
         try:
             connection = socket.create_connection((address, port), timeout_s / len(allowed))
         except OSError as error:
@@ -28,6 +33,8 @@ def create_checked_connection(
         connection.settimeout(timeout_s)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if limit is not None:
+            limit.watch(connection)
         return connection
     raise failure
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.hostile_server import HostileServer
 from tests.fixtures.door import Door, Tenant
+from tests.unit.test_time_limits import drip_head
 
 
 @pytest.fixture
@@ -87,6 +89,23 @@ def test_a_place_is_tried_out_before_its_settings_change(door: Door, exports: Pa
     assert shown["configuration"]["folder"] == "acme"
     named = door.call("PATCH", f"/instances/{place}", as_=door.acme.platform, json={"name": "Exports"})
     assert named.get_json()["name"] == "Exports"
+
+
+def test_a_place_that_drips_does_not_hold_the_answer(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.destinations.TRY_S", 1.0)
+    with HostileServer(drip_head) as server:
+        refused = create(
+            door,
+            door.acme,
+            "s3",
+            bucket="exports",
+            endpoint_url=server.url,
+            access_key_id="AKIAKEY",
+            secret_access_key="the-secret",
+        )
+    assert refused.status_code == 400
+    assert "not done with a small object after 1 s" in refused.get_json()["message"]
+    assert "the-secret" not in refused.text
 
 
 def test_another_tenants_place_is_one_that_does_not_exist(door: Door) -> None:

@@ -15,8 +15,11 @@ from app.errors import InvalidInputError, StorageError, StorageUnavailableError
 from app.services import control, results, retention
 from app.services.sweep import sweep
 from tests.fakes.engine import Engine, assert_exact
+from tests.fakes.hostile_server import HostileServer
 from tests.fakes.memory_destination import MemoryDestination, Shelf, add_destination, push
 from tests.fakes.steps import Killed, cut
+from tests.unit.test_strange_answers import LOOPBACK, open_at
+from tests.unit.test_time_limits import drip_head
 
 PATH = "out/{objectName}-{jobId}.jsonl"
 CALLBACK = "http://127.0.0.1:9/callback"
@@ -177,6 +180,20 @@ def test_struck_at_any_step_nothing_is_doubled_and_nothing_left(
         assert (shelf.unfinished, remains(engine)) == ({}, 0), name
         assert engine.vendor.call_count == calls, name
         assert len(engine.rows("select 1 from deliveries where job_id = %s", job_id)) == 1, name
+
+
+def test_a_place_that_drips_does_not_keep_its_worker(
+    engine: Engine, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.services.push.LEASE_S", 1.0)
+    job_id = fetched(engine, place)
+    with HostileServer(drip_head) as server:
+        monkeypatch.setattr(
+            "app.services.destinations.open_destination",
+            lambda _, given: open_at("s3", server.url, given.policy.limit.over(LOOPBACK)),
+        )
+        push(engine, job_id)
+    assert (told(engine, job_id)["state"], told(engine, job_id)["attempts"]) == ("PENDING", 1)
 
 
 def test_a_connection_that_breaks_does_not_hold_the_push(engine: Engine, place: int, shelf: Shelf) -> None:
