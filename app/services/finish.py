@@ -67,6 +67,12 @@ def close_run(ctx: Context, conn: Connection, job: Job, ending: Ending) -> Job:
     return ended
 
 
+def tell_end(job: Job, reason: StopReason, **more: str) -> None:
+    """One line in the log for the end of a run; of one whose output is yet to be pushed, that all of it is there."""
+    event = "job.ended" if job.status.is_terminal else "job.fetched"
+    log.info(event, status=job.status.value, stop_reason=reason.value, **more)
+
+
 def _owe_push(ctx: Context, conn: Connection, job: Job, target: DocsHub, ending: Ending) -> Job:
     """The run ends when its output is where it is wanted; it may be read from now on."""
     path = filled(target.path, job_id=job.id, object_name=job.object_name, moment=job.created_at.astimezone(UTC))
@@ -150,6 +156,6 @@ def abort_run(ctx: Context, claim: Claim, reason: StopReason, detail: str) -> No
             if not slices.is_held_by(conn, claim.slice_id, claim.number):
                 return
             ended = finish_run(ctx, conn, job.id, JobStatus.ABORTED, reason, detail)
-            log.info("job.ended", status=ended.status.value, stop_reason=reason.value, detail=detail)
+            tell_end(ended, reason, detail=detail)
     except TransientError as error:
         log.warning("leg.given_up", reason=error.message)

@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from app.db import jobs, slices
+from app.db.jobs import Job
 from app.db.pool import Connection
 from app.db.slices import Claim, HandBack, Position
 from app.domain.jobs import JobStatus, StopReason
@@ -25,7 +26,7 @@ from app.errors import (
     TransientError,
 )
 from app.services.context import Context
-from app.services.finish import finish_run, leave_run
+from app.services.finish import finish_run, leave_run, tell_end
 from app.services.lease import Lease
 from app.services.vendor_budget import BudgetWait
 
@@ -185,18 +186,18 @@ class LegEnd:
         """One transaction; after a doubtful COMMIT it is tried again and finds the slice fenced if the first stands."""
         self._let_go()
 
-        def end(conn: Connection) -> JobStatus:
+        def end(conn: Connection) -> Job:
             with conn.transaction():
                 job = jobs.get_for_worker(conn, self._claim.job_id, lock=True)
                 if not slices.is_held_by(conn, self._claim.slice_id, self._claim.number):
                     raise LostClaimError("The run has ended already, or somebody else holds the slice.")
                 slices.settle_calls(conn, self._claim.slice_id, made=self._calls.made, unused=self._calls.held)
-                return finish_run(self._ctx, conn, job.id, status, reason, detail).status
+                return finish_run(self._ctx, conn, job.id, status, reason, detail)
 
         if self._claim.span is not None and self._lease.persist(self._leave(reason)):
             log.info("slice.ended", stop_reason=reason.value)
             return
-        log.info("job.ended", status=self._lease.persist(end).value, stop_reason=reason.value)
+        tell_end(self._lease.persist(end), reason)
 
     def _leave(self, reason: StopReason) -> Callable[[Connection], bool]:
         made, unused = self._calls.made, self._calls.held

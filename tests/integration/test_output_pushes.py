@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from app.db import notices, pushes
 from app.domain.jobs import FileFormat, JobStatus
@@ -94,6 +95,13 @@ def test_the_object_is_what_a_client_would_download(
     fmt: Any = file_format.short.lower()
     assert plain == b"".join(render(engine.ctx.store, engine.segments(job_id), fmt).chunks)
     assert plain
+
+
+def test_the_log_says_ended_when_the_job_has(engine: Engine, place: int, shelf: Shelf) -> None:
+    with capture_logs() as logs:
+        push(engine, fetched(engine, place))
+    told = [(each["event"], each["status"]) for each in logs if each["event"].startswith("job.")]
+    assert told == [("job.fetched", "RUNNING"), ("job.ended", "COMPLETED")]
 
 
 def test_a_failed_push_is_tried_again_without_the_vendor(engine: Engine, place: int, shelf: Shelf) -> None:
