@@ -77,6 +77,10 @@ class DocsHubSchema(Schema):
         return DocsHub(values["instanceId"], values["path"])
 
 
+_NEVER_WITHOUT = {"objectName", "format"}
+"""Null of these says nothing, whatever there was before."""
+
+
 class CriteriaSchema(Schema):
     """The body of `POST /bulk/download` (reference 1a)."""
 
@@ -175,8 +179,13 @@ class CriteriaSchema(Schema):
 
     @post_load
     def as_criteria(self, values: dict[str, Any], **_: Any) -> Any:
-        """DownloadCriteria. Null is as good as absent."""
+        """DownloadCriteria. Null is as good as absent, but takes away what would come from the job before it."""
         about = values.get("metaData") or {}
+        named = (
+            name
+            for name, value in values.items()
+            if value is not None or (values.get("continueFromJobId") is not None and name not in _NEVER_WITHOUT)
+        )
         return DownloadCriteria(
             object_name=values.get("objectName", ""),
             file_format=FileFormat.parse(values.get("format") or FileFormat.JSONL.value),
@@ -197,7 +206,7 @@ class CriteriaSchema(Schema):
             callback_payload=about.get("callback-payload"),
             continue_from_job_id=values.get("continueFromJobId"),
             retention_hours=values.get("retentionHours"),
-            given=frozenset(self.fields[name].data_key or name for name, value in values.items() if value is not None),
+            given=frozenset(self.fields[name].data_key or name for name in named),
             ignored=tuple(f"metaData.{name}" for name in about if name not in MetaData.known),
         )
 

@@ -17,11 +17,13 @@ from app.domain.status_document import evidence_line
 from app.errors import ConflictError, GoneError, InvalidInputError, NotFoundError
 from app.services import control, retention
 from app.services.context import Caller
+from app.services.push import push_output
 from app.services.results import open_result
 from app.services.submit import submit_download
 from tests.fakes.changing_vendor import BY_ID, START, ChangingVendor
 from tests.fakes.engine import Engine, assert_exact
 from tests.fakes.list_vendor import document
+from tests.fakes.memory_destination import MemoryDestination, Shelf, add_destination
 from tests.fakes.steps import Killed
 from tests.fixtures.door import Door
 
@@ -89,6 +91,32 @@ def test_criteria_are_the_sources_and_some_may_differ(engine: Engine) -> None:
     engine.run(job_id)
     assert ids(engine, job_id) == [14, 15, 16]
     assert all("a=b" in call for call in engine.vendor.listing.calls)
+
+
+def test_null_takes_a_criterion_away(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.services.destinations.open_destination", lambda *_: MemoryDestination(Shelf(engine.steps)))
+    place = add_destination(engine, engine.tenant.organisation_id)
+    said = {
+        "docsHubDetails": {"instanceId": place, "path": "out/{jobId}.csv"},
+        "retentionHours": 5,
+        "format": "text/csv",
+        "metaData": {"fileName": "other"},
+    }
+    source = first(engine, limit=13, selectFields="id", **said)
+    engine.leg(source)
+    push_id = engine.one("select id from pushes where job_id = %s", source)["id"]
+    push_output(engine.ctx, push_id, worker_id=1, is_stopping=lambda: False)
+    with pytest.raises(InvalidInputError, match=r"^selectFields differs"):
+        go_on(engine, source, selectFields=None)
+    job_id = go_on(engine, source, where=None, **dict.fromkeys(["limit", *said]))
+    assert engine.job(job_id).criteria == {
+        "objectName": "records",
+        "format": "text/csv",
+        "selectFields": "id",
+        "pageSize": 10,
+        "continueFromJobId": source,
+    }
+    assert engine.run(job_id).status is JobStatus.COMPLETED
 
 
 @pytest.mark.parametrize(
