@@ -161,6 +161,16 @@ def backlog(conn: Connection) -> Backlog:
     return Backlog({row["state"]: row["n"] for row in rows}, due["n"])
 
 
+def untaken_count(conn: Connection, *, older_than_s: float) -> int:
+    """Pushes that are due for so long while none at all is under way: as where no worker takes any."""
+    row = conn.execute(
+        f"select count(*) as n from pushes where {_DUE} and next_attempt_at < now() - make_interval(secs => %s)"
+        f" and not exists (select 1 from pushes where next_attempt_at is not null and {_UNDER_WAY})",
+        (older_than_s,),
+    ).fetchone()
+    return int(row["n"]) if row else 0
+
+
 def claim(conn: Connection, push_id: int, worker_id: int | None, *, nonce: str, lease_s: float) -> Claimed | None:
     """Take a due push; None where it is not due or somebody holds it.
 

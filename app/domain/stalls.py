@@ -81,6 +81,8 @@ class Stall:
     is_due: bool
     is_lease_over: bool
     wait_reason: str | None
+    is_push: bool = False
+    """All pages are there: it is the output that waits."""
 
     @property
     def waits_for(self) -> WaitsFor:
@@ -102,6 +104,8 @@ class Stall:
             return f"held by worker {self.worker_id} since {_iso(self.held_since)}{done}"
         if self.is_lease_over:
             return "its worker shows no sign of life: it hangs, perhaps in the storage, or is dead"
+        if self.is_push:
+            return f"its output waits since {_iso(self.due_at)} for a worker that pushes (--queues pushes)"
         if self.is_due:
             return f"waits for a free worker since {_iso(self.due_at)}"
         return f"waits until {_iso(self.due_at)}: {self.wait_reason or 'to be tried again'}"

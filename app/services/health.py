@@ -17,6 +17,7 @@ from app.services.stalls import count_stalled
 
 _FIGURES_S = 2.0
 _PROBE_S = 10.0
+_UNTAKEN_S = 60.0
 T = TypeVar("T")
 
 
@@ -44,6 +45,8 @@ class Figures:
     schedules_due: int = 0
     schedules_waiting: int = 0
     oldest_schedule_age_s: float = 0.0
+    pushes_untaken: int = 0
+    """Outputs that nobody takes to where they are wanted."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,9 @@ class HealthCheck:
     def readiness(self) -> Readiness:
         """What is wrong now. Never raises."""
         faults = {"database": self._database_fault(), "storage": self._storage.get()}
-        warnings = {"broker": self._broker.get()}
-        age_s = None if faults["database"] else self._age_s()
-        return Readiness(_given(faults), _given(warnings), age_s)
+        figures = None if faults["database"] else self._found()
+        warnings = {"broker": self._broker.get(), "pushes": _untaken(figures)}
+        return Readiness(_given(faults), _given(warnings), None if figures is None else figures.oldest_due_age_s)
 
     def _database_fault(self) -> str | None:
         try:
@@ -106,9 +109,9 @@ class HealthCheck:
             return "PostgreSQL does not answer."
         return f"Migrations are missing: {', '.join(missing)}. Run `haulage release`." if missing else None
 
-    def _age_s(self) -> float | None:
+    def _found(self) -> Figures | None:
         try:
-            return self.figures().oldest_due_age_s
+            return self.figures()
         except DatabaseUnavailableError:
             return None
 
@@ -134,7 +137,17 @@ def _figures(ctx: Context) -> Figures:
             schedules_due=planned.due_count,
             schedules_waiting=planned.waiting_count,
             oldest_schedule_age_s=planned.oldest_due_age_s,
+            pushes_untaken=pushes.untaken_count(conn, older_than_s=_UNTAKEN_S),
         )
+
+
+def _untaken(figures: Figures | None) -> str | None:
+    if figures is None or not figures.pushes_untaken:
+        return None
+    return (
+        f"{figures.pushes_untaken} outputs wait to be pushed, and no worker takes them: start workers with"
+        f" --queues {QueueName.DOWNLOADS},{QueueName.PUSHES}."
+    )
 
 
 def _fault(check: Callable[[], object]) -> str | None:

@@ -10,10 +10,13 @@ from structlog.testing import capture_logs
 from app.db import notices, pushes
 from app.domain.jobs import FileFormat, JobStatus
 from app.domain.pushes import DocsHub
+from app.domain.stalls import Stall, WaitsFor
 from app.domain.status_document import status_document
 from app.enqueue import QueueName, TaskName
 from app.errors import InvalidInputError, StorageError, StorageUnavailableError
-from app.services import control, results, retention
+from app.services import control, listing, results, retention
+from app.services.health import HealthCheck
+from app.services.stalls import StallWatch
 from app.services.sweep import sweep
 from tests.fakes.engine import Engine, assert_exact
 from tests.fakes.hostile_server import HostileServer
@@ -95,6 +98,38 @@ def test_the_object_is_what_a_client_would_download(
     fmt: Any = file_format.short.lower()
     assert plain == b"".join(render(engine.ctx.store, engine.segments(job_id), fmt).chunks)
     assert plain
+
+
+def test_an_output_that_nobody_takes_is_told(engine: Engine, place: int, shelf: Shelf) -> None:
+    """Such as where all workers were started with `--queues downloads`."""
+    job_id = fetched(engine, place)
+    pushed = engine.one("select id from pushes")["id"]
+
+    def stall() -> Stall | None:
+        return listing.get_progress(engine.ctx, engine.tenant.caller, job_id).stall
+
+    assert (stall(), warnings(engine)) == (None, {})
+    engine.execute("update pushes set next_attempt_at = now() - interval '61 s'")
+    found = stall()
+    assert found is not None
+    assert (found.waits_for, "worker that pushes" in found.what) == (WaitsFor.SLOT, True)
+    assert warnings(engine) == {
+        "pushes": "1 outputs wait to be pushed, and no worker takes them: start workers with --queues downloads,pushes."
+    }
+    with capture_logs() as logs:
+        StallWatch(engine.ctx).look()
+    assert [(each["event"], each["job"]) for each in logs] == [("job.stalled", job_id)]
+    with engine.ctx.db.transaction() as conn:
+        assert pushes.claim(conn, pushed, 1, nonce="0" * 16, lease_s=60.0)
+    assert (stall(), warnings(engine)) == (None, {})
+    engine.execute("update pushes set claim = claim + 1, lease_expires_at = null, next_attempt_at = now()")
+    push(engine, job_id)
+    assert (stall(), warnings(engine)) == (None, {})
+
+
+def warnings(engine: Engine) -> dict[str, str]:
+    found = HealthCheck(engine.ctx).readiness().warnings
+    return {name: text for name, text in found.items() if name != "broker"}
 
 
 def test_the_log_says_ended_when_the_job_has(engine: Engine, place: int, shelf: Shelf) -> None:
