@@ -149,7 +149,7 @@ class S3Store(ObjectStore):
     def read(self, key: str, start: int, end: int) -> bytes:
         if end <= start:
             return b""
-        with self._translated(key), self.get(key, f"bytes={start}-{end - 1}") as body:
+        with self._translated(key), self.get(key, start, end) as body:
             data: bytes = body.read()
         if len(data) != end - start:
             raise StorageError(
@@ -157,15 +157,20 @@ class S3Store(ObjectStore):
             )
         return data
 
-    def get(self, key: str, byte_range: str) -> Any:
-        """The body of a ranged GET; an empty one behind the end."""
+    def get(self, key: str, start: int, end: int | None = None) -> Any:
+        """The body of a GET of bytes [start, end), by default all that follow; an empty one behind the end."""
+        asked = f"bytes={start}-{'' if end is None else end - 1}"
         with self._translated(key):
             try:
-                return self._s3().get_object(Bucket=self.place.bucket, Key=self._name(key), Range=byte_range)["Body"]
+                answer = self._s3().get_object(Bucket=self.place.bucket, Key=self._name(key), Range=asked)
             except ClientError as error:
                 if code_of(error) != "InvalidRange":
                     raise
                 return io.BytesIO()
+        if (start or end is not None) and not answer.get("ContentRange", "").startswith(f"bytes {start}-"):
+            answer["Body"].close()
+            raise StorageError(f"object {key} in {self.url}: the server, or a proxy before it, does not know ranges")
+        return answer["Body"]
 
     def size(self, key: str) -> int:
         with self._translated(key):
@@ -288,7 +293,7 @@ class _Body(io.RawIOBase):
         self._source: Any = None
 
     def begin(self) -> None:
-        self._source = self._store.get(self._key, f"bytes={self._offset}-")
+        self._source = self._store.get(self._key, self._offset)
 
     def readable(self) -> bool:
         return True

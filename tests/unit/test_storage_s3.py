@@ -3,6 +3,7 @@
 import io
 import os
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -95,7 +96,11 @@ def test_segment_goes_up_in_one_call() -> None:
 
 
 def test_broken_connection_is_opened_again_where_it_broke() -> None:
-    store, client = store_with({"Body": Breaking(b"012")}, {"Body": Breaking(b"34")}, {"Body": io.BytesIO(b"56789")})
+    store, client = store_with(
+        {"Body": Breaking(b"012")},
+        {"Body": Breaking(b"34"), "ContentRange": "bytes 3-9/10"},
+        {"Body": io.BytesIO(b"56789"), "ContentRange": "bytes 5-9/10"},
+    )
     with store.open("a") as source:
         assert source.read() == b"0123456789"
     assert [call["Range"] for call in client.calls] == ["bytes=0-", "bytes=3-", "bytes=5-"]
@@ -108,9 +113,21 @@ def test_connection_that_keeps_breaking_is_a_passing_fault() -> None:
 
 
 def test_broken_ranged_read_is_a_passing_fault() -> None:
-    store, _ = store_with({"Body": Breaking(b"")})
+    store, _ = store_with({"Body": Breaking(b""), "ContentRange": "bytes 0-4/10"})
     with pytest.raises(StorageUnavailableError, match="ProtocolError"):
         store.read("a", 0, 5)
+
+
+@pytest.mark.parametrize("told", [{}, {"ContentRange": "bytes 0-9/10"}])
+def test_a_server_that_passes_over_ranges_is_told(told: dict[str, str]) -> None:
+    """Else a reader would be given the bytes of another place."""
+    reads: list[Callable[[S3Store], object]] = [lambda store: store.open("a", 3), lambda store: store.read("a", 3, 5)]
+    for read in reads:
+        body = io.BytesIO(b"0123456789")
+        store, _ = store_with({"Body": body, **told})
+        with pytest.raises(StorageError, match="does not know ranges"):
+            read(store)
+        assert body.closed
 
 
 def test_object_that_the_store_could_not_delete_is_named() -> None:
