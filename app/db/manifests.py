@@ -22,6 +22,17 @@ def find_whole(conn: Connection, job_id: int, revision: int) -> bytes | None:
     return None if row is None else row["sha256"]
 
 
+def is_segment_kept(conn: Connection, object_key: str) -> bool:
+    """Whether there is a row that its digest could stand in."""
+    return conn.execute("select 1 from segments where object_key = %s", (object_key,)).fetchone() is not None
+
+
+def is_run_kept(conn: Connection, job_id: int, revision: int) -> bool:
+    """The same of the whole."""
+    found = conn.execute("select 1 from runs where job_id = %s and number = %s", (job_id, revision))
+    return found.fetchone() is not None
+
+
 def claim(conn: Connection, job_id: int, revision: int, *, lease_s: float) -> bool:
     """Whether the caller may compute them now: nobody else does, or has given no sign of life for too long."""
     claimed = conn.execute(

@@ -38,7 +38,7 @@ def iter_digests(ctx: Context, result: Result) -> Generator[bytes | None]:
         given += len(known)
         if known:
             continue
-        if _is_claimed(ctx, result):
+        if _is_claimed(ctx, result) or not _is_kept(ctx, result, given):
             yield from _computed(ctx, result, given)
             return
         yield None
@@ -60,6 +60,14 @@ def _known(ctx: Context, result: Result, given: int) -> list[bytes]:
 def _is_claimed(ctx: Context, result: Result) -> bool:
     with ctx.db.connection() as conn:
         return manifests.claim(conn, result.job.id, result.job.revision, lease_s=_LEASE_S)
+
+
+def _is_kept(ctx: Context, result: Result, given: int) -> bool:
+    """Whether the next one can be stored by somebody: not where the files expired since the result was opened."""
+    with ctx.db.connection() as conn:
+        if given == len(result.segments):
+            return manifests.is_run_kept(conn, result.job.id, result.job.revision)
+        return manifests.is_segment_kept(conn, result.segments[given].object_key)
 
 
 def _computed(ctx: Context, result: Result, given: int) -> Iterator[bytes | None]:

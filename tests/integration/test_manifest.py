@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import Any, BinaryIO
 
 import pytest
 
 from app.api.manifest_schema import ManifestSchema
 from app.errors import StorageError
-from app.services import control, manifest
+from app.services import control, manifest, retention
 from app.services.manifest import iter_digests
 from app.services.results import Result, open_result
 from app.storage.objects import ObjectStore
@@ -222,6 +222,16 @@ def test_who_waits_is_given_what_is_there_so_far(engine: Engine, counting: Count
     assert next(second) is None
     assert list(first) == wanted[3:]
     assert [each for each in second if each is not None] == wanted[2:]
+
+
+def test_who_reads_while_the_files_expire_comes_to_an_end(engine: Engine, counting: Counting) -> None:
+    """Nobody can store what it waits for: digests stand in rows that have gone."""
+    result = finished(engine)
+    wanted = expected(engine, result)
+    assert digests(engine, result) == wanted
+    engine.execute("update jobs set files_expire_at = now() where id = %s", result.job.id)
+    assert retention.sweep_files(engine.ctx) == 1
+    assert list(islice(filter(None, iter_digests(engine.ctx, result)), len(wanted))) == wanted
 
 
 def test_a_new_revision_has_its_own_whole_and_reads_no_digest_of_the_old(engine: Engine, counting: Counting) -> None:
