@@ -94,6 +94,8 @@ def _sweep_orphans_of(ctx: Context, job_id: int, due_at: datetime) -> int:
         if upload is not None:
             remove_input(ctx.store, upload.object_key)
             _drop_rows(ctx, job_id)
+        for name in unfinished:  # parts in a bucket cost as much as objects, and are none
+            ctx.store.discard(name)
         ctx.store.delete_prefix(job_prefix(job_id))  # in batches, and the folders: a run will never begin in them again
         return len(objects) + len(unfinished)
     orphans = [key for key in objects if key not in rows and not _may_be_committed(key, writing)]

@@ -13,7 +13,7 @@ from app.db.pool import Connection
 from app.db.slices import Claim, HandBack
 from app.domain.criteria import DownloadCriteria
 from app.domain.jobs import JobStatus
-from app.domain.segments import Segment, segment_key
+from app.domain.segments import Segment, job_prefix, segment_key
 from app.errors import DatabaseUnavailableError, GoneError, InvalidInputError, StorageError, StorageUnavailableError
 from app.services import control, retention
 from app.services.results import open_result
@@ -98,6 +98,19 @@ def test_files_past_their_time_are_deleted_together(engine: Engine, monkeypatch:
     monkeypatch.setattr(engine.ctx.store, "delete", one_by_one)
     assert look(engine, job_id) == 3
     assert engine.objects(job_id) == set()
+
+
+def test_half_written_objects_go_with_the_files(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a bucket no listing of objects shows them, and their parts cost as much."""
+    job_id = finished(engine)
+    left = {f"{job_prefix(job_id)}1/1/x?uploadId=1": f"{job_prefix(job_id)}1/1/x"}
+    monkeypatch.setattr(engine.ctx.store, "unfinished", lambda prefix: left if prefix == job_prefix(job_id) else {})
+    discarded: list[str] = []
+    monkeypatch.setattr(engine.ctx.store, "discard", discarded.append)
+    engine.execute("update jobs set files_expire_at = now() - interval '1 s' where id = %s", job_id)
+    retention.sweep_files(engine.ctx)
+    look(engine, job_id)
+    assert discarded == list(left)
 
 
 def test_no_folder_of_a_job_stays_behind_its_files(engine: Engine, tmp_path: Path) -> None:
