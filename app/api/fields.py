@@ -23,7 +23,8 @@ class WholeNumber(fields.Integer):
     def __init__(self, low: int, high: int, **options: Any) -> None:
         self._accepted = f"a whole number from {low} to {high} is accepted."
         rule = validate.Range(min=low, max=high, error=self._accepted)
-        super().__init__(strict=True, validate=rule, **options)
+        messages: dict[str, Any] = {"required": f"is missing; {self._accepted}", "null": self._accepted}
+        super().__init__(strict=True, validate=rule, error_messages=messages, **options)
 
     def _deserialize(self, value: Any, *args: Any, **options: Any) -> int:  # noqa: ARG002 - marshmallow's signature
         if isinstance(value, bool) or not isinstance(value, (int, float)) or int(value) != value:

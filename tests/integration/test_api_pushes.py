@@ -108,6 +108,16 @@ def test_a_place_that_drips_does_not_hold_the_answer(door: Door, monkeypatch: py
     assert "the-secret" not in refused.text
 
 
+@pytest.mark.parametrize(
+    ("named", "told"), [({}, "is missing; a whole number"), ({"instanceId": None}, "a whole number")]
+)
+def test_a_missing_place_is_told_with_what_is_accepted(door: Door, named: dict[str, None], told: str) -> None:
+    body = {"objectName": "records", "docsHubDetails": {**named, "path": "a"}}
+    answer = door.call("POST", "/bulk/download", json=body)
+    assert answer.status_code == 400
+    assert f"docsHubDetails.instanceId: {told}" in answer.get_json()["message"].replace(" null", "")
+
+
 def test_another_tenants_place_is_one_that_does_not_exist(door: Door) -> None:
     foreign = place_of(door, door.globex, folder="globex")
     answers = [
