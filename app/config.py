@@ -22,6 +22,10 @@ from app.errors import ConfigError
 MIB = 1024 * 1024
 
 
+_CENTURY_S = 100 * 365.25 * 86400
+"""PostgreSQL knows no time that is much further away, and a job that would be kept until then could not end."""
+
+
 def _setting(env: str, doc: str, **extra: Any) -> Any:
     """A field that knows its variable and what it means, so that the README's table can be checked against it."""
     default = extra.pop("default", None)
@@ -99,15 +103,21 @@ class Settings:
         "How long files and segments are kept after a job ended that asks for no other time",
         default=259200.0,
         low=1,
+        high=_CENTURY_S,
     )
     retention_max_s: float = _setting(
         "HAULAGE_RETENTION_MAX_S",
         "Longest retention that a job may ask for (`retentionHours`)",
         default=2592000.0,
         low=1,
+        high=_CENTURY_S,
     )
     row_retention_s: float = _setting(
-        "HAULAGE_ROW_RETENTION_S", "How long the rows of an ended job are kept", default=7776000.0, low=1
+        "HAULAGE_ROW_RETENTION_S",
+        "How long the rows of an ended job are kept",
+        default=7776000.0,
+        low=1,
+        high=_CENTURY_S,
     )
     sweep_s: float = _setting("HAULAGE_SWEEP_S", "Longest sleep of the sweeper", default=5.0, low=0.05)
     stall_factor: float = _setting(
@@ -263,7 +273,7 @@ def _parse(kind: str, metadata: Mapping[str, Any], text: str) -> Any:
         if not all(isfinite(each) and each >= 0 for each in waits):
             raise ValueError(text)
         return waits
-    rules: list[Any] = [Range(min=metadata["low"])] if "low" in metadata else []
+    rules: list[Any] = [Range(min=metadata.get("low"), max=metadata.get("high"))]
     rules += [OneOf(metadata["choices"])] if "choices" in metadata else []
     rules += [Regexp("|".join(metadata["schemes"]))] if "schemes" in metadata else []
     parsers: dict[str, type[Integer | Float | String]] = {"int": Integer, "float": Float}
@@ -276,6 +286,7 @@ def _accepted(kind: str, metadata: Mapping[str, Any]) -> str:
     if "schemes" in metadata:
         return f"a URL that begins with {' or '.join(metadata['schemes'])}"
     least = f", at least {metadata['low']}" if "low" in metadata else ""
+    least += f" and at most {metadata['high']:.0f}" if "high" in metadata else ""
     words = {
         "int": "a whole number",
         "float": "a number",
