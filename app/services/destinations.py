@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from app.connectors.model import Connector
@@ -11,7 +14,7 @@ from app.db import connectors, instances
 from app.db.pool import Connection
 from app.domain.criteria import DownloadCriteria
 from app.domain.pushes import PathError, filled
-from app.errors import HaulageError, InvalidInputError, NotFoundError, StorageError
+from app.errors import HaulageError, InvalidInputError, NotFoundError, StorageError, TransientError
 from app.services.context import Context
 from app.services.elements import connector_of, pinned_connector
 from app.storage.destinations import Destination, Given, open_destination
@@ -19,6 +22,13 @@ from app.storage.keys import checked_key
 from app.storage.time_limits import TimeLimit
 
 _LONGEST_ID = 2**31 - 1
+
+
+_TRIALS = 2
+"""So many may an organisation have under way in one process: each holds a thread of the API for up to TRY_S."""
+
+_trials: Counter[int] = Counter()
+_trials_lock = threading.Lock()
 
 
 class DestinationGoneError(HaulageError):
@@ -68,8 +78,9 @@ def try_out(ctx: Context, organisation_id: int, connector: Connector, settings: 
     """Write, read back and delete a small object. Raises InvalidInputError that says what is wrong.
 
     A place that does not answer now is refused as well: nobody would learn of a wrong name before the first push.
+    TransientError where the organisation has too many trials under way.
     """
-    with TimeLimit(TRY_S) as limit:
+    with _turn(organisation_id), TimeLimit(TRY_S) as limit:
         try:
             with closing(open_place(ctx, organisation_id, connector, settings, limit)) as place:
                 place.check()
@@ -80,6 +91,21 @@ def try_out(ctx: Context, organisation_id: int, connector: Connector, settings: 
             raise InvalidInputError(
                 f"configuration is not accepted: {slow}{error.message}", field="/configuration"
             ) from error
+
+
+@contextmanager
+def _turn(organisation_id: int) -> Iterator[None]:
+    with _trials_lock:
+        if _trials[organisation_id] >= _TRIALS:
+            raise TransientError(f"{_TRIALS} places of yours are being tried out now. Try again when that is over.")
+        _trials[organisation_id] += 1
+    try:
+        yield
+    finally:
+        with _trials_lock:
+            _trials[organisation_id] -= 1
+            if not _trials[organisation_id]:
+                del _trials[organisation_id]
 
 
 def check_target(ctx: Context, conn: Connection, organisation_id: int, criteria: DownloadCriteria) -> None:

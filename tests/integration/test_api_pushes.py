@@ -1,12 +1,14 @@
 """Pushing outputs as a client sees it, into a real folder; the test is the worker."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.hostile_server import HostileServer
+from tests.fakes.hostile_server import HostileServer, Wire
 from tests.fixtures.door import Door, Tenant
+from tests.fixtures.waiting import wait_until
 from tests.unit.test_time_limits import drip_head
 
 
@@ -89,6 +91,20 @@ def test_a_place_is_tried_out_before_its_settings_change(door: Door, exports: Pa
     assert shown["configuration"]["folder"] == "acme"
     named = door.call("PATCH", f"/instances/{place}", as_=door.acme.platform, json={"name": "Exports"})
     assert named.get_json()["name"] == "Exports"
+
+
+def test_trials_of_one_tenant_do_not_take_all_threads(door: Door, exports: Path) -> None:
+    hanging = {"bucket": "exports", "access_key_id": "AKIAKEY", "secret_access_key": "the-secret"}
+    with ThreadPoolExecutor(2) as pool:
+        with HostileServer(Wire.hang) as server:
+            tried = [pool.submit(create, door, door.acme, "s3", endpoint_url=server.url, **hanging) for _ in range(2)]
+            wait_until(lambda: server.connection_count == 2, "both to be tried out")
+            refused = create(door, door.acme, folder="acme")
+            assert refused.status_code == 503
+            assert "being tried out now" in refused.get_json()["message"]
+            assert create(door, door.globex, folder="globex").status_code == 200
+        assert [each.result().status_code for each in tried] == [400, 400]
+    assert create(door, door.acme, folder="acme").status_code == 200
 
 
 def test_a_place_that_drips_does_not_hold_the_answer(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
