@@ -188,7 +188,7 @@ def test_a_long_rewrite_goes_on_where_it_was_under_its_conditions() -> None:
 
 def test_a_key_of_kms_is_asked_for_in_each_call_that_makes_an_object() -> None:
     name = "projects/p/locations/l/keyRings/r/cryptoKeys/k"
-    script = Script(Answer(200, b'{"done": true}', {"Location": URL}))
+    script = Script(Answer(200, b'{"done": true, "generation": "7"}', {"Location": URL}))
     called = api(script, name)
     called.put("x", b"", generation="0")
     called.begin("x")

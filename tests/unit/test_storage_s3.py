@@ -90,7 +90,7 @@ def test_answer_is_sorted_by_what_to_do_next(fault: Exception, expected: type[Ex
 
 
 def test_segment_goes_up_in_one_call() -> None:
-    store, client = store_with({})
+    store, client = store_with({"ETag": "x"})
     store.put("a/b", [b"x", b"y"])
     assert client.calls == [{"Bucket": "bucket", "Key": "p/a/b", "Body": b"xy"}]
 

@@ -63,7 +63,7 @@ def test_of_an_object_that_is_read_back_no_more_is_held_than_was_written() -> No
             if request.startswith(b"GET"):
                 wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
                 wire.drip(PIECE, 0)
-            wire.answer(UPLOAD)
+            wire.answer(UPLOAD, "ETag: x")
 
     with HostileServer(play) as server:
         place = open_at("s3", server.url)
@@ -157,6 +157,24 @@ def test_what_a_store_answers_is_an_error_of_ours_at_worst(scheme: str, name: st
             quiet(call)
         assert quiet(store.check) is not None
         assert server.connection_count < 120
+
+
+@pytest.mark.parametrize("name", [name for name in NONSENSE if name != "an object"])
+@pytest.mark.parametrize("scheme", ["s3", "gs", "azure"])
+def test_nonsense_is_no_stored_object(scheme: str, name: str) -> None:
+    """A segment that is believed to be there is committed."""
+    with HostileServer(partial(play_of, name)) as server, pytest.raises(HaulageError):
+        store_at(scheme, server.url).put("a/b", [b"small"])
+
+
+def test_nonsense_is_no_published_output() -> None:
+    def play(wire: Wire) -> None:
+        while asked := wire.read_request():
+            wire.answer(b"", status="404 Not Found" if asked.startswith(b"HEAD") else "200 OK")
+
+    nonsense = pytest.raises(StorageUnavailableError, match="makes no sense")
+    with HostileServer(play) as server, closing(open_at("s3", server.url)) as place, nonsense:
+        push(place, b"small")
 
 
 def test_nonsense_passes() -> None:

@@ -88,7 +88,7 @@ class GcsApi:
         told = json.dumps({"name": name, "contentType": _TYPE, "crc32c": crc32c_text(content)})
         lines = (f"--{_BOUNDARY}", "Content-Type: application/json; charset=UTF-8", "", told, f"--{_BOUNDARY}")
         head = "\r\n".join((*lines, f"Content-Type: {_TYPE}", "", "")).encode()
-        self._call(
+        answer = self._call(
             "POST",
             self._uploads,
             name,
@@ -96,6 +96,7 @@ class GcsApi:
             {"Content-Type": f"multipart/related; boundary={_BOUNDARY}"},
             head + content + f"\r\n--{_BOUNDARY}--\r\n".encode(),
         )
+        self._document(answer, name, "generation")
 
     def begin(self, name: str) -> str:
         """The URL of a new resumable upload. Whoever knows it may write to that name for a week."""

@@ -64,7 +64,8 @@ class S3Bucket:
 
     def put(self, name: str, body: bytes | bytearray, nonce: str, condition: Mapping[str, str]) -> None:
         """Raises Unmet."""
-        self._conditional("put_object", name, condition, Body=body, Metadata={ATTEMPT: nonce}, **self._extra)
+        answer = self._conditional("put_object", name, condition, Body=body, Metadata={ATTEMPT: nonce}, **self._extra)
+        self._told(answer, "ETag", name)
 
     def create_upload(self, name: str, nonce: str) -> str:
         """The UploadId. Not tried twice: an answer that was lost would leave an upload that nobody knows."""
@@ -139,14 +140,14 @@ class S3Bucket:
     def delete(self, name: str) -> None:
         self._call("delete_object", name)
 
-    def _conditional(self, call: str, name: str, condition: Mapping[str, str], **parameters: Any) -> None:
+    def _conditional(self, call: str, name: str, condition: Mapping[str, str], **parameters: Any) -> Any:
         """Servers that do not know conditions say so (R2 and others) or pass over them: then without."""
         try:
-            self._once(call, name, **parameters, **condition)
+            return self._once(call, name, **parameters, **condition)
         except _NotImplemented:
             if not condition:
                 raise
-            self._once(call, name, **parameters)
+            return self._once(call, name, **parameters)
 
     def _call(self, call: str, name: str, **parameters: Any) -> Any:
         try:
