@@ -70,6 +70,7 @@ def resend_many() -> Response:
     The oldest 1,000 that match, of state FAILED (or, where asked for, STOPPED). Each keeps its id and its body.
     """
     require_json_accepted(request)
+    _require_known_filters()
     done = callbacks.resend_ended(context(), caller(), _filter())
     return json_response({"resent": done.count, "hasMore": done.has_more})
 
@@ -105,6 +106,15 @@ def _filter() -> DeliveryFilter:
     return DeliveryFilter(
         status=_state(), host=host, job_id=_job_id(), created_from=_time("from"), created_to=_time("to")
     )
+
+
+def _require_known_filters() -> None:
+    """A filter that is misspelled, or in the body, would send all again. Raises InvalidInputError."""
+    known = [str(each["name"]) for each in _FILTERS]
+    for name in request.args.keys() - set(known):
+        raise InvalidInputError(f"{name[:100]!r} is not a filter; accepted: {', '.join(known)}.", field=name)
+    if request.get_data().strip() not in {b"", b"{}"}:
+        raise InvalidInputError(f"The body is not read; accepted: none, and {', '.join(known)} in the query string.")
 
 
 def _state() -> DeliveryStatus | None:

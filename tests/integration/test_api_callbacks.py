@@ -247,6 +247,16 @@ def test_only_what_failed_or_was_stopped_is_sent_again_in_bulk(door: Door, state
     assert f"state {state} is not accepted: FAILED or STOPPED" in refused(answer, 400)
 
 
+def test_a_filter_that_would_not_be_heard_sends_nothing_again(door: Door, receiver: Receiver) -> None:
+    failed(door, receiver, 1)
+    path = "/bulk/callbacks/resend"
+    misspelled = refused(door.call("POST", path, query_string={"jobid": 5}), 400)
+    assert misspelled == "'jobid' is not a filter; accepted: state, host, jobId, from, to."
+    in_body = door.call("POST", path, json={"jobId": 5})
+    assert "state, host, jobId, from, to in the query string" in refused(in_body, 400)
+    assert door.call("POST", path, json={}).get_json() == {"resent": 1, "hasMore": False}
+
+
 def test_a_hanging_receiver_is_bounded_and_told(door: Door, receiver: Receiver) -> None:
     receiver.answer(HANG)
     job_id = owing(door, receiver.url)
