@@ -42,8 +42,14 @@ def find_object(connector: Connector, name: str) -> ObjectSpec:
         return by_name[name]
     if ANY_OBJECT in by_name and name != ANY_OBJECT and _OBJECT_NAME.fullmatch(name) and not name.startswith("."):
         return by_name[ANY_OBJECT]
-    known = ", ".join(sorted(by_name.keys() - {ANY_OBJECT})) or "none by name"
-    raise InvalidInputError(
+    raise _no_such_object(connector, name)
+
+
+def _no_such_object(connector: Connector, name: str) -> InvalidInputError:
+    known = ", ".join(sorted(set(connector.object_names) - {ANY_OBJECT})) or "none by name"
+    if connector.destination:
+        known = "an instance of a vendor; this one is a place for outputs, which `docsHubDetails.instanceId` names"
+    return InvalidInputError(
         f"The connector {connector.key!r} has no object {name[:MAX_OBJECT_NAME]!r}; accepted: {known}.",
         field="objectName",
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.connectors.model import AuthKind, PageKind
+from app.connectors.objects import find_object
 from app.connectors.registry import catalogue, parse_document
 from app.connectors.spec import (
     ConnectorInvalidError,
@@ -20,6 +21,7 @@ from app.connectors.spec import (
     render_base_url,
     resolve_settings,
 )
+from app.errors import InvalidInputError
 from tests.fakes.documents import edited, problems
 
 SMALLEST = """
@@ -40,6 +42,11 @@ def test_every_connector_of_the_catalogue_is_valid_and_named_after_its_key(key: 
     connector = load_connector(catalogue()[key])
     assert connector.key == key
     assert bool(connector.objects) != bool(connector.destination)
+
+
+def test_a_place_for_outputs_says_that_it_has_nothing_to_read() -> None:
+    with pytest.raises(InvalidInputError, match=r"accepted: an instance of a vendor; .* place for outputs"):
+        find_object(load_connector(catalogue()["file"]), "records")
 
 
 def test_the_smallest_connector_has_defaults_for_everything_else() -> None:
