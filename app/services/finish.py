@@ -78,7 +78,7 @@ def _owe_push(ctx: Context, conn: Connection, job: Job, target: DocsHub, ending:
     path = filled(target.path, job_id=job.id, object_name=job.object_name, moment=job.created_at.astimezone(UTC))
     pushes.insert(conn, job, instance_id=target.instance_id, path=path, ending=ending, for_s=ctx.settings.push_for_s)
     notices.notify(conn)
-    return jobs.mark_fetched(conn, job.id, f"{ending.message}; pushing them to {path}")
+    return jobs.mark_fetched(conn, job.id, f"{ending.message.removesuffix('.')}; pushing them to {path}")
 
 
 def _retention_s(ctx: Context, job: Job) -> float:

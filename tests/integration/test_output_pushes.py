@@ -58,6 +58,11 @@ def remains(engine: Engine) -> int:
     return int(engine.one("select count(*) as n from push_remains")["n"])
 
 
+def test_the_status_is_one_sentence_also_where_a_limit_was_reached(engine: Engine, place: int) -> None:
+    told_so_far = engine.job(fetched(engine, place, limit=10)).status_message or ""
+    assert "was reached; pushing them to out/records-" in told_so_far
+
+
 def test_the_job_ends_when_its_output_is_where_it_is_wanted(engine: Engine, place: int, shelf: Shelf) -> None:
     job_id = fetched(engine, place, notification_url=CALLBACK)
     job = engine.job(job_id)
