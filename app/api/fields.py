@@ -20,8 +20,8 @@ def whole_number(low: int = 1, high: int = INT32, **options: Any) -> WholeNumber
 class WholeNumber(fields.Integer):
     """A JSON integer: no text, no fraction, no boolean."""
 
-    def __init__(self, low: int, high: int, **options: Any) -> None:
-        self._accepted = f"a whole number from {low} to {high} is accepted."
+    def __init__(self, low: int, high: int, *, most: str = "", **options: Any) -> None:
+        self._accepted = f"a whole number from {low} to {most or high} is accepted."
         rule = validate.Range(min=low, max=high, error=self._accepted)
         messages: dict[str, Any] = {"required": f"is missing; {self._accepted}", "null": self._accepted}
         super().__init__(strict=True, validate=rule, error_messages=messages, **options)
@@ -35,7 +35,7 @@ class WholeNumber(fields.Integer):
 def retention_hours(**options: Any) -> WholeNumber:
     """How long a job's files are kept; the ceiling is a setting, which services know."""
     told = "Keep the files for so many hours after the job ended; the setting HAULAGE_RETENTION_S without it"
-    return whole_number(metadata={"description": told}, **options)
+    return whole_number(metadata={"description": told}, most="the hours of HAULAGE_RETENTION_MAX_S", **options)
 
 
 def job_number(**options: Any) -> JobNumber:

@@ -57,7 +57,7 @@ def test_without_a_wish_the_setting_holds(door: Door) -> None:
     ("given", "message"),
     [
         (721, "retentionHours 721 is more than HAULAGE_RETENTION_MAX_S allows; 1 to 720 is accepted"),
-        (0, "a whole number from 1"),
+        (0, "a whole number from 1 to the hours of HAULAGE_RETENTION_MAX_S is accepted"),
         (1.5, "a whole number from 1"),
         ("long", "a whole number from 1"),
         (True, "a whole number from 1"),
