@@ -48,6 +48,20 @@ def in_blocks(chunks: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
         yield bytes(kept)
 
 
+def in_batches(chunks: Iterable[bytes], batch_bytes: int) -> Iterator[list[bytes]]:
+    """The same chunks, some together: as many as are so long, or a little longer; the last ones excepted."""
+    batch: list[bytes] = []
+    held_bytes = 0
+    for chunk in chunks:
+        batch.append(chunk)
+        held_bytes += len(chunk)
+        if held_bytes >= batch_bytes:
+            yield batch
+            batch, held_bytes = [], 0
+    if batch:
+        yield batch
+
+
 def taken(chunks: Iterator[bytes], size: int) -> bytes:
     """The first chunks, joined: all of them, or more than `size` bytes."""
     found: list[bytes] = []

@@ -14,12 +14,14 @@ from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from app.errors import ConfigError, ObjectMissingError
+from app.storage.chunks import in_batches
 from app.storage.folders import FolderTree
 from app.storage.keys import checked_key, checked_prefix
 from app.storage.objects import ObjectStore, folder_prefix
 
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{16}\.part")
 _BUFFER_BYTES = 256 * 1024
+_BATCH_BYTES = 1024 * 1024
 
 
 def root_folder(storage_url: str) -> Path:
@@ -57,8 +59,8 @@ class FileStore(ObjectStore):
     def _write(self, folder: int, name: str, key: str, chunks: Iterable[bytes]) -> None:
         """Faults of the disk become ours; those of whoever makes the chunks pass through as they are."""
         with self._tree.make_file(folder, name, key) as file:
-            for chunk in chunks:
-                self._tree.write(file, chunk, key)
+            for batch in in_batches(chunks, _BATCH_BYTES):
+                self._tree.write(file, batch, key)
             self._tree.sync(file, key)
 
     def open(self, key: str, offset: int = 0) -> BinaryIO:

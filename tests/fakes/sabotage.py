@@ -21,7 +21,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
 from itertools import count
 from pathlib import Path
@@ -235,13 +235,14 @@ def _upset_disk() -> None:
     write_all = folders.write_all
 
     @wraps(write_all)
-    def breakable(file: Any, chunk: bytes) -> None:
+    def breakable(file: Any, chunks: Sequence[bytes]) -> None:
         error = _disk_error()
         if error is not None:
-            file.write(chunk[: len(chunk) // 2])
+            content = b"".join(chunks)
+            file.write(content[: len(content) // 2])
             note(f"refused {errno.errorcode[error]}")
             raise OSError(error, os.strerror(error))
-        write_all(file, chunk)
+        write_all(file, chunks)
 
     folders.write_all = breakable
 

@@ -5,7 +5,7 @@ import io
 import os
 import resource
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -112,14 +112,29 @@ def file_size_limit() -> Iterator[int]:
 def test_write_refused_by_the_kernel_leaves_nothing_and_says_how_much_is_needed(
     store: FileStore, file_size_limit: int
 ) -> None:
-    with pytest.raises(StorageFullError, match="80000 bytes more are needed for a/b"):
+    with pytest.raises(StorageFullError, match="160000 bytes more are needed for a/b"):
         store.put("a/b", [b"x" * 80_000, b"y" * 80_000])
     assert everything(store) == []
 
 
+def test_any_number_of_pieces_is_written_in_few_calls(store: FileStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    writev = os.writev
+
+    def counted(descriptor: int, pieces: Sequence[bytes]) -> int:
+        calls.append(len(pieces))
+        return writev(descriptor, [piece[:1] for piece in pieces[:2]] if len(calls) == 1 else pieces)
+
+    monkeypatch.setattr(os, "writev", counted)
+    pieces = [bytes([number % 251]) * (number % 7) for number in range(5000)] + [b"z" * 3_000_000, b"end"]
+    store.put("a/b", iter(pieces))
+    assert store.read("a/b", 0, store.size("a/b")) == b"".join(pieces)
+    assert len(calls) < 8
+
+
 def test_device_without_room_is_full() -> None:
     with io.FileIO("/dev/full", "wb") as device, pytest.raises(OSError, match="No space") as caught:
-        folders.write_all(device, b"x")  # the very call of a put
+        folders.write_all(device, [b"x"])  # the very call of a put
     assert isinstance(FolderTree(Path("/dev"), shown="/dev").translate(caught.value, "full", 1), StorageFullError)
 
 

@@ -101,7 +101,7 @@ class FileWriting(Writing):
             self._file = tree.make_file(folder, self._part, self._shown)
 
     def write(self, chunk: bytes) -> None:
-        self._tree.write(self._file, chunk, self._shown)
+        self._tree.write(self._file, [chunk], self._shown)
         self._unsynced += len(chunk)
         if self._unsynced >= _SYNC_BYTES:  # little is left for `publish`, which is waited for
             self._tree.sync(self._file, self._shown)
