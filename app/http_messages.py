@@ -52,12 +52,20 @@ _ENDS = frozenset({b"\r\n", b"\n"})
 _MAX_KEPT_LINE = 200
 
 
-def _pair_of(line: bytes) -> tuple[str, str] | None:
+_STATUS, _END = ("", "status line"), ("", "end of the head")
+
+
+def _line_of(line: bytes) -> tuple[str, str] | None:
+    """Name and value, `_STATUS` or `_END`; None for what is nothing of these."""
+    if line.startswith(b"HTTP/"):
+        return _STATUS
+    if line in _ENDS:
+        return _END
     name, colon, value = line.decode("latin-1").partition(":")
     return (name.strip().lower(), value.strip()) if colon else None
 
 
-_kept_pair = lru_cache(maxsize=512)(_pair_of)
+_kept_line = lru_cache(maxsize=512)(_line_of)
 """Most lines of an answer are those of the answer before."""
 
 
@@ -78,14 +86,13 @@ class Headers:
         items: list[tuple[str, str]] = []
         is_over = False
         for line in lines:
-            if line.startswith(b"HTTP/"):
+            read = _kept_line(line) if len(line) <= _MAX_KEPT_LINE else _line_of(line)
+            if read is _STATUS:
                 items, is_over = [], False
-            elif line in _ENDS:
+            elif read is _END:
                 is_over = True
-            elif not is_over:
-                pair = _kept_pair(line) if len(line) <= _MAX_KEPT_LINE else _pair_of(line)
-                if pair is not None:
-                    items.append(pair)
+            elif read is not None and not is_over:
+                items.append(read)
         if not is_over:
             return None
         headers = cls()

@@ -30,7 +30,8 @@ class KnownConnections:
 
     def is_any_dead(self) -> bool:
         """Whether the other side has closed one of them. Those that libcurl has closed are forgotten."""
-        return any(self._is_dead(descriptor, events) for descriptor, events in self._poller.poll(0))
+        told = self._poller.poll(0)
+        return bool(told) and any(self._is_dead(descriptor, events) for descriptor, events in told)
 
     def _is_dead(self, descriptor: int, events: int) -> bool:
         if events & select.POLLNVAL or os.fstat(descriptor).st_ino != self._known[descriptor]:

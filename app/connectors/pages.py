@@ -57,11 +57,10 @@ class Page(msgspec.Struct, frozen=True):
             return ""
         samples = (self.records[0], self.records[len(self.records) // 2], self.records[-1])
         ids = [find_small(sample, id_pointer) for sample in samples] if id_pointer is not None else [None]
-        texts = (
-            [bytes(sample) for sample in samples] if None in ids else [bytes(each) for each in ids if each is not None]
-        )
-        mark = print_of(b"\n".join([str(len(self.records)).encode(), *texts]))
-        return ("r" if None in ids else "i") + mark
+        known = [each for each in ids if each is not None]
+        is_by_id = len(known) == len(ids)
+        mark = print_of(b"\n".join([b"%d" % len(self.records), *(known if is_by_id else samples)]))
+        return ("i" if is_by_id else "r") + mark
 
     def last_key(self, pointer: str) -> str | None:
         """The text or number at `pointer` of the last record, numbers as the vendor wrote them."""

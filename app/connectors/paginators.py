@@ -87,7 +87,7 @@ def first_request(page: PageSpec, cursor: Json | None, size: int) -> PageRequest
     position = _position(page, state)
     if position is not None:
         params.append((page.param, position))
-    if state.keys() & {"page", "offset", "token", "key"}:
+    if page.following_params and state.keys() & {"page", "offset", "token", "key"}:
         params.extend(page.following_params)
     is_following = "token" in state or "key" in state
     return PageRequest(tuple(params), headers, repeat_params=page.repeat_params or not is_following)

@@ -117,13 +117,14 @@ class VendorBudget:
         self._numbers = itertools.count(1)
         self.is_waiting = True
         """Who asks has nothing else to do. See `ahead`."""
+        self._ahead = _Ahead(self)
         self._served_since: float | None = None
         self._reserved: deque[tuple[float, Grant]] = deque()
         self._holders: set[_Counted] = set()
 
     def ahead(self) -> _Ahead:
         """Calls begun inside are for later: one that is refused takes no turn from those who wait."""
-        return _Ahead(self)
+        return self._ahead
 
     def start(self, request: Request) -> _Counted:
         """Send `request` now. Raises BudgetWait, and then it was not sent."""
