@@ -60,6 +60,8 @@ class KeptProcess:
         self._keeper = keeper
         self._status = status
         self._lock = threading.Lock()
+        self._poller = select.poll()  # `select` takes no descriptor above 1,023
+        self._poller.register(status, select.POLLIN)
         self._exit_code: int | None = None
 
     @property
@@ -71,8 +73,7 @@ class KeptProcess:
         deadline = time.monotonic() + timeout_s
         with self._lock:
             while self._exit_code is None:
-                ready, _, _ = select.select([self._status], [], [], max(0.0, deadline - time.monotonic()))
-                if not ready:
+                if not self._poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
                     return None
                 word, _, value = self._status.readline().decode().partition(" ")
                 # No word: the keeper itself was killed, and took the command with it.

@@ -1,5 +1,7 @@
 """Processes below a keeper: they end as asked, and cannot outlive their owner; the supervisor brings them back."""
 
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -47,6 +49,19 @@ def test_the_exit_code_arrives_without_asking(log: Path) -> None:
     with kept.start(python("print('words'); raise SystemExit(3)", log)) as process:
         assert process.wait(30) == 3
     assert log.read_text() == "words\n"
+
+
+def test_an_owner_with_a_thousand_open_files_hears_of_the_end(log: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, limits[1]), limits[1]))
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with kept.start(python("raise SystemExit(7)", log)) as process:
+            assert process.wait(30) == 7
+    finally:
+        for other in others:
+            os.close(other)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_what_ignores_the_signal_is_killed_after_its_grace(log: Path) -> None:
