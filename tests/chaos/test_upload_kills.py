@@ -125,4 +125,5 @@ def test_what_the_vendor_took_without_saying_so_is_settled_or_uncertain(uploads:
     for job in jobs:
         if job.kind.object_name in {"blind", "blind_partial"}:
             uncertain = "select count(*) from upload_rows where verdict = 'UNCERTAIN' and job_id = %s"
-            assert uploads.number(uncertain, job.id) == len(faults) * job.kind.rows_a_call
+            most = len(faults) * job.kind.rows_a_call  # a call at the end of a turn may hold fewer
+            assert most - job.kind.rows_a_call < uploads.number(uncertain, job.id) <= most

@@ -93,6 +93,9 @@ def test_a_server_that_only_reads_any_more_is_as_good_as_away(database_url: str)
     db.close()
 
 
+_GAVE_UP = "idle-in-transaction|server closed the connection"  # libpq may meet the end before it has read why
+
+
 def test_a_server_that_gave_up_a_frozen_client_is_as_good_as_away(database_url: str) -> None:
     """A process that was stopped inside a transaction and goes on later meets this."""
     database = Database(database_url)
@@ -101,6 +104,6 @@ def test_a_server_that_gave_up_a_frozen_client_is_as_good_as_away(database_url: 
         conn.execute("begin")
         conn.execute("set local idle_in_transaction_session_timeout = 1")
         assert select.select([conn], [], [], 30)[0], "its goodbye has arrived"
-        with pytest.raises(DatabaseUnavailableError, match="idle-in-transaction"), database.guard():
+        with pytest.raises(DatabaseUnavailableError, match=_GAVE_UP), database.guard():
             conn.execute("select 1")
     database.close()
