@@ -32,7 +32,7 @@ test: env ## Run the default test suite (make test ARGS="-k cursor" for a part)
 	@$(BIN)/python -m tests.fixtures.azurite
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
-chaos: env ## Break everything for some 25 minutes and count every record (make chaos ARGS="workers --scale 0.1 --seed 7")
+chaos: env ## Break everything for some 30 minutes and count every record (make chaos ARGS="workers --scale 0.1 --seed 7")
 	@$(BIN)/python -m tests.chaos.campaign $(ARGS)
 
 bench: env ## Measure speed, load and memory against the marks, about an hour (make bench ARGS="speed --rounds 3", ARGS=soak)
