@@ -322,7 +322,7 @@ def _the(window: Window) -> str:
 
 
 class _Ahead:
-    """A context manager for each page: as a generator it would cost four times as much."""
+    """A context manager for each page, made once: as a generator it would cost four times as much."""
 
     def __init__(self, budget: VendorBudget) -> None:
         self._budget = budget

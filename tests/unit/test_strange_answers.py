@@ -10,8 +10,10 @@ from functools import partial
 import pytest
 
 from app.addresses import AddressPolicy
+from app.domain.segments import Segment
 from app.errors import HaulageError, StorageError, StorageUnavailableError
 from app.storage.destinations import Destination, Given, open_destination
+from app.storage.destinations.stored import StoredOutput
 from app.storage.objects import ObjectStore
 from app.storage.strange_answers import MOST_ANSWER_BYTES
 from tests.fakes.hostile_server import HostileServer, Wire
@@ -117,6 +119,19 @@ def push(place: Destination, content: bytes) -> None:
         writing.abandon()
 
 
+def compose(place: Destination, store: ObjectStore) -> None:
+    size = 9 * len(PIECE)
+    segment = Segment("jobs/1/x", "plain", 1, size, size, 0, (), ())
+    output = StoredOutput(store, [segment, segment])
+    composing = place.compose("x", nonce="a" * 16, output=output, note=lambda _: None)
+    assert composing is not None
+    try:
+        list(composing.compose())
+        composing.publish(composing.state())
+    finally:
+        composing.abandon()
+
+
 def quiet(call: Callable[[], object]) -> HaulageError | None:
     """What the call raised, if it is one of ours; it may as well believe the answer."""
     try:
@@ -137,6 +152,15 @@ def test_what_a_place_answers_is_an_error_of_ours_at_worst(kind: str, name: str)
         assert found is not None
         assert "\n" not in found.message
         assert server.connection_count < 60
+
+
+@pytest.mark.parametrize("name", NONSENSE)
+@pytest.mark.parametrize(("kind", "scheme"), [("s3", "s3"), ("gcs", "gs")])
+def test_what_a_place_answers_that_is_to_compose_is_an_error_of_ours_at_worst(
+    kind: str, scheme: str, name: str
+) -> None:
+    with HostileServer(partial(play_of, name)) as server, closing(open_at(kind, server.url)) as place:
+        assert quiet(lambda: compose(place, store_at(scheme, server.url))) is not None
 
 
 @pytest.mark.parametrize("name", ["no XML", "a list", "no text", "no date", "elsewhere"])

@@ -158,8 +158,8 @@ class GcsApi:
         body = json.dumps({"sourceObjects": told, "destination": {"contentType": _TYPE}}).encode()
         headers = {"Content-Type": "application/json; charset=UTF-8"}
         url, query = f"{self._url(name)}/compose", self._key("kmsKeyName")
-        found: Mapping[str, Any] = self._call("POST", url, name, query, headers, body, read_s=REWRITE_TIMEOUT_S).json()
-        return found
+        answer = self._call("POST", url, name, query, headers, body, read_s=REWRITE_TIMEOUT_S)
+        return self._document(answer, name, "generation", "size")
 
     def _put(self, url: str, part: bytes, content_range: str, name: str) -> Response:
         headers = {"Content-Range": content_range}
@@ -169,11 +169,11 @@ class GcsApi:
             raise NotNowError(f"{self._what(name)}: the upload was ended meanwhile")
         return answer
 
-    def _document(self, answer: Response, name: str, needed: str = "") -> Mapping[str, Any]:
-        """What an answer holds, the member `needed` at least."""
+    def _document(self, answer: Response, name: str, *needed: str) -> Mapping[str, Any]:
+        """What an answer holds, the members `needed` at least."""
         try:
             found: dict[str, Any] = {**answer.json()}
-            _ = found[needed] if needed else None
+            _ = [found[member] for member in needed]
         except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise nonsense(self._what(name), error) from error
         return found
