@@ -7,7 +7,7 @@ from typing import Protocol
 
 from app.domain.segments import Encoding, FlushPoint, Segment
 from app.storage.columns import ColumnScanner
-from app.storage.deflate import crc32, full_flush, packer
+from app.storage.deflate import Packer, crc32, full_flush, packer
 from app.storage.lines import pieces_of_lines
 from app.storage.reading import iter_plain, read_records
 
@@ -115,7 +115,7 @@ class SegmentBuilder:
 
     def _append(self, block: bytes, record_count: int) -> None:
         self._crc32 = crc32(block, self._crc32)
-        self._sink.write(block)
+        self._sink.write(block, record_count)
         self.record_count += record_count
         self.plain_bytes += len(block)
         if self.plain_bytes - self._flushed_bytes >= self._flush_bytes:
@@ -128,7 +128,7 @@ class _Sink(Protocol):
     pieces: list[bytes]
     stored_bytes: int
 
-    def write(self, block: bytes) -> None: ...
+    def write(self, block: bytes, record_count: int) -> None: ...
     def flush(self) -> None: ...
 
 
@@ -137,7 +137,7 @@ class _PlainSink:
         self.pieces: list[bytes] = []
         self.stored_bytes = 0
 
-    def write(self, block: bytes) -> None:
+    def write(self, block: bytes, _record_count: int = 0) -> None:
         if block:
             self.pieces.append(block)
             self.stored_bytes += len(block)
@@ -147,12 +147,17 @@ class _PlainSink:
 
 
 class _DeflateSink(_PlainSink):
+    """The first block decides what the records are like."""
+
     def __init__(self) -> None:
         super().__init__()
-        self._packer = packer()
+        self._packer: Packer | None = None
 
-    def write(self, block: bytes) -> None:
+    def write(self, block: bytes, record_count: int = 0) -> None:
+        if self._packer is None:
+            self._packer = packer(len(block) // max(1, record_count))
         super().write(self._packer.compress(block))
 
     def flush(self) -> None:
-        super().write(full_flush(self._packer))
+        if self._packer is not None:
+            super().write(full_flush(self._packer))
