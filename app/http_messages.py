@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -50,9 +49,7 @@ class Request(msgspec.Struct, frozen=True):
 
 _ENDS = frozenset({b"\r\n", b"\n"})
 _MAX_KEPT_LINE = 200
-
-
-_STATUS, _END = ("", "status line"), ("", "end of the head")
+_STATUS, _END, _UNKNOWN = ("", "status line"), ("", "end of the head"), ("", "not read yet")
 
 
 def _line_of(line: bytes) -> tuple[str, str] | None:
@@ -65,8 +62,19 @@ def _line_of(line: bytes) -> tuple[str, str] | None:
     return (name.strip().lower(), value.strip()) if colon else None
 
 
-_kept_line = lru_cache(maxsize=512)(_line_of)
+_KNOWN_LINES: dict[bytes, tuple[str, str] | None] = {}
 """Most lines of an answer are those of the answer before."""
+_MOST_KNOWN_LINES = 512
+
+
+def _learnt(line: bytes) -> tuple[str, str] | None:
+    """Read a line that is not known, and know it from now on."""
+    read = _line_of(line)
+    if len(line) <= _MAX_KEPT_LINE:
+        if len(_KNOWN_LINES) >= _MOST_KNOWN_LINES:
+            _KNOWN_LINES.clear()
+        _KNOWN_LINES[line] = read
+    return read
 
 
 class Headers:
@@ -86,7 +94,9 @@ class Headers:
         items: list[tuple[str, str]] = []
         is_over = False
         for line in lines:
-            read = _kept_line(line) if len(line) <= _MAX_KEPT_LINE else _line_of(line)
+            read = _KNOWN_LINES.get(line, _UNKNOWN)
+            if read is _UNKNOWN:
+                read = _learnt(line)
             if read is _STATUS:
                 items, is_over = [], False
             elif read is _END:

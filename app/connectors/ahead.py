@@ -19,7 +19,7 @@ _NEXT: Place = (-1, -1)
 
 def place_of(page: PageSpec, cursor: Any, size: int) -> Place:
     """Where a cursor points; the same for all cursors of kinds whose places cannot be counted."""
-    if page.kind is not PageKind.PAGE and page.kind is not PageKind.OFFSET:
+    if not can_guess(page):
         return _NEXT
     state = cursor or {}
     asked = int(state.get("size", size))
@@ -28,11 +28,16 @@ def place_of(page: PageSpec, cursor: Any, size: int) -> Place:
     return int(state.get("offset", _first(page))), asked
 
 
+def can_guess(page: PageSpec) -> bool:
+    """Whether places are counted, so that the next ones are known before a page has come."""
+    return page.kind is PageKind.PAGE or page.kind is PageKind.OFFSET
+
+
 def guesses(page: PageSpec, cursor: Any, size: int) -> Iterator[dict[str, Any]]:
     """Cursors of the pages behind that of `cursor`, in order, to ask by and nothing else; none without a total."""
     state = cursor or {}
     total, page_size = state.get("total"), state.get("learnt")
-    if page.kind not in {PageKind.PAGE, PageKind.OFFSET} or not total or not page_size:
+    if not can_guess(page) or not total or not page_size:
         return
     name = page.kind.value
     step = 1 if page.kind is PageKind.PAGE else _stride(page, state, size)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from app.connectors import auth
-from app.connectors.ahead import Place, guesses, is_guess_sure, place_of
+from app.connectors.ahead import Place, can_guess, guesses, is_guess_sure, place_of
 from app.connectors.classify import NO_CONTENT, Verdict, classify_fault, classify_response, classify_transport
 from app.connectors.faults import PageFault
 from app.connectors.links import origin_of
@@ -223,6 +223,11 @@ class VendorClient:
     def guesses(self, cursor: Any, size: int) -> Iterator[dict[str, Any]]:
         """Cursors of the pages behind the one at `cursor`, good for `start` alone; see `app.connectors.ahead`."""
         return guesses(self._object.list.page, cursor, size)
+
+    @property
+    def can_guess(self) -> bool:
+        """Whether `guesses` may ever give any."""
+        return can_guess(self._object.list.page)
 
     @property
     def is_guess_sure(self) -> bool:

@@ -26,6 +26,7 @@ MAX_EMPTY_PAGES = 1000
 MAX_TOKEN_CHARS = 16 * 1024
 _UNKEEPABLE = re.compile("[\0\ud800-\udfff]")
 _LARGEST_COUNT = 2**63 - 1
+_TOKEN_TYPES = frozenset({str, int, float})
 URL_KINDS = frozenset({PageKind.NEXT_URL, PageKind.LINK, PageKind.ODATA})
 COUNTED_KINDS = frozenset({PageKind.PAGE, PageKind.OFFSET, PageKind.KEYSET})
 
@@ -290,7 +291,7 @@ def _next_token(step: _Step) -> Next:
     token = step.view.headers.get(step.page.header) if step.page.header else step.view.values.get("token")
     if step.more is False or _is_nothing(token):
         return _end_of_chain(step)
-    if not isinstance(token, str | int | float) or isinstance(token, bool):
+    if type(token) not in _TOKEN_TYPES:
         raise PageFault("bad_cursor", f"The next token is {type(token).__name__}; a text or number is accepted.")
     text = str(token)
     _check_kept(text, "next token")
