@@ -19,7 +19,7 @@ import pycurl
 from app.addresses import AddressPolicy
 from app.errors import AddressRefusedError
 from app.http_messages import Beat, BodyTooLarge, Headers, Interrupted, Kind, Request, Response, TransportError
-from app.http_transfer import BEAT_S, Transfer
+from app.http_transfer import BEAT_S, Failure, Transfer
 from app.idle_connections import KnownConnections
 
 __all__ = [
@@ -299,11 +299,14 @@ class _Lines:
             return
         _, succeeded, failed = self._multi.info_read()
         for curl in succeeded:
-            transfer = self._busy[curl]
-            transfer.end(None)
-            self._known.add(transfer.descriptor, is_new=transfer.is_dialled)
+            self._end(self._busy[curl], None)
         for curl, code, text in failed:
-            self._busy[curl].end((code, text))
+            self._end(self._busy[curl], (code, text))
+
+    def _end(self, transfer: Transfer, failure: Failure | None) -> None:
+        transfer.end(failure)
+        if transfer.is_dialled:  # else it went over one that is known, or over none
+            self._known.add(transfer.descriptor)
 
     def _wait(self) -> None:
         """Until something arrives, or libcurl's own timers run out; a quarter of a second at most."""

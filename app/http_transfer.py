@@ -153,8 +153,9 @@ class Transfer:
         self._opened.clear()
         self._head_lines.clear()
         self.request = _NOTHING
+        is_kept = self._body.tell() <= _KEPT_BODY_BYTES
         self._body.seek(0)
-        if self._body.getbuffer().nbytes > _KEPT_BODY_BYTES:
+        if not is_kept:
             self._body.truncate()
 
     def response(self) -> Response:

@@ -22,9 +22,9 @@ class KnownConnections:
         self._known: dict[int, int] = {}
         """Descriptor -> the socket's number: libcurl closes some, and then other things have their descriptors."""
 
-    def add(self, descriptor: int, *, is_new: bool) -> None:
-        """A call has ended, and its connection may be kept; -1: it was not. `is_new`: it was opened for this call."""
-        if descriptor >= 0 and (is_new or descriptor not in self._known):
+    def add(self, descriptor: int) -> None:
+        """A call that opened a connection has ended, and it may be kept; -1: it was not."""
+        if descriptor >= 0:
             self._poller.register(descriptor, select.POLLIN | _PEER_CLOSED)
             self._known[descriptor] = os.fstat(descriptor).st_ino
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from app.connectors.answer_rule import AnswerRule
 from app.connectors.faults import PageFault
@@ -92,8 +92,13 @@ _NETWORK: Mapping[Kind, Verdict] = {
 }
 
 
-def classify_response(connector: Connector, status: int, headers: Headers, body: bytes, now: datetime) -> Verdict:
-    """The verdict on a whole answer: the connector's first matching rule, else the built-in table."""
+def classify_response(
+    connector: Connector, status: int, headers: Headers, body: bytes, *, now: datetime | None = None
+) -> Verdict:
+    """The verdict on a whole answer: the connector's first matching rule, else the built-in table.
+
+    `now`: what dates in it are held against; the clock's time where it is left out.
+    """
     if status in _OK and not connector.errors:
         return _FINE
     rule = next((each for each in connector.errors if matches(each, status, headers, body)), None)
@@ -107,7 +112,9 @@ def classify_response(connector: Connector, status: int, headers: Headers, body:
         action,
         error_class,
         f"HTTP {status}: {text}.",
-        retry_after_s=stated_wait_s(connector.wait, headers, now) if action in {_RETRY, _WAIT} else None,
+        retry_after_s=stated_wait_s(connector.wait, headers, now or datetime.now(UTC))
+        if action in {_RETRY, _WAIT}
+        else None,
         otherwise=_FAIL,
     )
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -297,9 +296,7 @@ class VendorClient:
             return Failed(Verdict(Action.FAIL, ErrorClass.CONFIG, str(error)), None, "")
         except TransportError as error:
             return Failed(classify_transport(self._connector, error), None, self._redactor.cut(str(error)))
-        verdict = classify_response(
-            self._connector, response.status, response.headers, response.body, datetime.now(UTC)
-        )
+        verdict = classify_response(self._connector, response.status, response.headers, response.body)
         try:
             return self._judged(verdict, response, url, cursor, size)
         except PageFault as fault:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from app.connectors.classify import Verdict, classify_response
 from app.connectors.client import Sender
@@ -99,7 +98,7 @@ class CsrfSession:
         if token and token.lower() != _REQUIRED:
             self._token = token
             return None
-        said = classify_response(self._connector, response.status, response.headers, response.body, datetime.now(UTC))
+        said = classify_response(self._connector, response.status, response.headers, response.body)
         if said.action in {Action.RETRY, Action.WAIT, Action.REFRESH_AUTH}:
             return Postponed(said, response.status)
         text = f"HTTP {response.status}: the vendor gave no CSRF token: {self._redactor.excerpt(response.body)}"

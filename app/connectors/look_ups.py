@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from app.connectors.classify import Verdict, classify_response, classify_transport
 from app.connectors.client import Pending
@@ -70,7 +69,7 @@ def read_look_up(asked: LookUp, response: Response) -> LookUpResult:
     """What the answer says. Records that do not hold the value are no proof that there is none."""
     if response.status in _ABSENT_BY_KEY and asked.spec.is_by_key:
         return Absent()
-    said = classify_response(asked.connector, response.status, response.headers, response.body, datetime.now(UTC))
+    said = classify_response(asked.connector, response.status, response.headers, response.body)
     if said.action not in {Action.OK, Action.EMPTY}:
         return Unclear(said)
     if response.status == _NO_CONTENT:

@@ -89,7 +89,7 @@ class Output:
         slice_bytes = _HANDED_BYTES if self._is_packed_beside else _SLICE_BYTES
         step = max(1, len(records) * slice_bytes // max(size_bytes, 1))
         for start in range(0, len(records), step):
-            part = records[start : start + step]
+            part = records if step >= len(records) else records[start : start + step]
             block = b"\n".join([*part, b""])
             self._blocks.append(block)
             self._blocks_bytes += len(block)

@@ -280,9 +280,7 @@ class VendorBudget:
 
     def _block_s(self, response: Response) -> float:
         """For how long nobody should call, as the answer says; 0 where it says nothing of the kind."""
-        verdict = classify_response(
-            self._connector, response.status, response.headers, response.body, datetime.now(UTC)
-        )
+        verdict = classify_response(self._connector, response.status, response.headers, response.body)
         is_limit = verdict.error_class is ErrorClass.RATE_LIMIT
         if verdict.retry_after_s is not None and (is_limit or response.status == _UNAVAILABLE):
             return min(verdict.retry_after_s, LONGEST_RETRY_AFTER_S)

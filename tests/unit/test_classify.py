@@ -23,7 +23,7 @@ def connector(**sections: Any) -> Connector:
 
 
 def judge(status: int, *headers: tuple[str, str], body: bytes = b"", **sections: Any) -> Verdict:
-    return classify_response(connector(**sections), status, Headers(headers), body, NOW)
+    return classify_response(connector(**sections), status, Headers(headers), body, now=NOW)
 
 
 @pytest.mark.parametrize(

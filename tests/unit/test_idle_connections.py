@@ -27,10 +27,10 @@ def test_a_number_that_is_a_file_now_is_that_of_a_closed_connection(tmp_path: Pa
 def test_one_dead_connection_is_told_until_it_is_closed() -> None:
     known, pairs = KnownConnections(), [socket.socketpair() for _ in range(3)]
     assert not known.is_any_dead()
-    known.add(-1, is_new=True)
+    known.add(-1)
     for ours, _ in pairs:
-        known.add(ours.fileno(), is_new=True)
-        known.add(ours.fileno(), is_new=True)
+        known.add(ours.fileno())
+        known.add(ours.fileno())
     pairs[0][1].send(b"unread")
     assert not known.is_any_dead()
     pairs[1][1].close()
@@ -51,11 +51,11 @@ def test_a_descriptor_that_something_else_has_now_is_forgotten(tmp_path: Path) -
     known = KnownConnections()
     ours, theirs = socket.socketpair()
     other, its_peer = socket.socketpair()
-    known.add(ours.fileno(), is_new=True)
+    known.add(ours.fileno())
     its_peer.close()
     os.dup2(other.fileno(), ours.fileno())
     assert not known.is_any_dead()
-    known.add(ours.fileno(), is_new=True)
+    known.add(ours.fileno())
     assert known.is_any_dead()
     with (tmp_path / "segment").open("rb") as file:
         os.dup2(file.fileno(), ours.fileno())

@@ -201,7 +201,7 @@ def test_missing_object_is_reported_as_missing() -> None:
 @pytest.mark.parametrize(("record_bytes", "is_far"), [(100, False), (600, False), (700, True), (8_000, True)])
 def test_small_records_are_packed_from_near(record_bytes: int, is_far: bool) -> None:
     """The same records come again behind other ones, further off than a window of 4 KiB and within one of 32."""
-    draw = random.Random(7)  # noqa: S311 - only has to be hard to pack
+    draw = random.Random(7)
     few = [draw.randbytes(record_bytes // 2).hex().encode()[: record_bytes - 1] for _ in range(16_000 // record_bytes)]
     block = b"".join(record + b"\n" for record in [*few, *few])
     builder = SegmentBuilder("deflate")
