@@ -153,10 +153,9 @@ class Transfer:
         self._opened.clear()
         self._head_lines.clear()
         self.request = _NOTHING
-        is_kept = self._body.tell() <= _KEPT_BODY_BYTES
+        if self._body.tell() > _KEPT_BODY_BYTES:
+            self._body.truncate(0)
         self._body.seek(0)
-        if not is_kept:
-            self._body.truncate()
 
     def response(self) -> Response:
         """The whole answer. Raises TransportError, BodyTooLarge, or what a callback kept."""

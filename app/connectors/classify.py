@@ -108,13 +108,12 @@ def classify_response(
     action = builtin.action if rule is None else rule.action
     error_class = builtin.error_class if rule is None else rule.error_class
     text = builtin.text if rule is None or not rule.message else rule.message
+    is_waiting = action in {_RETRY, _WAIT}
     return Verdict(
         action,
         error_class,
         f"HTTP {status}: {text}.",
-        retry_after_s=stated_wait_s(connector.wait, headers, now or datetime.now(UTC))
-        if action in {_RETRY, _WAIT}
-        else None,
+        retry_after_s=stated_wait_s(connector.wait, headers, now or datetime.now(UTC)) if is_waiting else None,
         otherwise=_FAIL,
     )
 

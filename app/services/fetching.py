@@ -30,8 +30,7 @@ class Fetching:
         self._plan = plan
         self._lease = lease
         self._calls = calls
-        self._most_calls = 1 if plan.child else most_calls
-        self._can_guess = plan.client.can_guess
+        self._most_calls = most_calls if plan.client.can_guess and not plan.child else 1
         self.nesting = Nesting(plan, plan.child, lease, calls, most_calls=most_calls) if plan.child else None
         """Where records get their children, page by page."""
         self._is_kept_wanted = False
@@ -75,7 +74,7 @@ class Fetching:
                 pass  # whoever needs the page asks again, and waits
 
     def _send_behind(self, position: Position, records_left: int | None) -> None:
-        if not (self._is_slow and self._can_guess) and len(self._under_way) == 1:
+        if not (self._is_slow and self._most_calls > 1) and len(self._under_way) == 1:
             return  # nothing is asked for ahead, and nothing was
         behind = list(islice(self._behind(position, records_left), max(0, self._most_calls - 1)))
         self._drop_all_but(self._place(position), *map(self._place, behind))

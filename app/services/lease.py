@@ -126,8 +126,7 @@ class Lease:
         now = time.monotonic()
         if now - self._looked_at >= self._look_s:
             self._renew(now)
-            now = time.monotonic()
-        if now >= self._ends_at:
+        if self.remaining_s <= 0:
             self.is_lost = True
             raise LostClaimError("The lease ran out before PostgreSQL could be asked to prolong it.")
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from app.domain.segments import Encoding, FlushPoint, Segment
 from app.storage.columns import ColumnScanner
-from app.storage.deflate import Packer, crc32, full_flush, packer
+from app.storage.deflate import crc32, full_flush, packer
 from app.storage.lines import pieces_of_lines
 from app.storage.reading import iter_plain, read_records
 
@@ -61,7 +60,7 @@ class SegmentBuilder:
         self.record_count = 0
         self.plain_bytes = 0
         self._encoding: Encoding = encoding
-        self._sink: _Sink = _DeflateSink() if encoding == "deflate" else _PlainSink()
+        self._sink = _PlainSink()
         self._scanner = scanner
         self._max_plain_bytes = max_plain_bytes
         self._flush_bytes = flush_bytes
@@ -114,8 +113,10 @@ class SegmentBuilder:
         )
 
     def _append(self, block: bytes, record_count: int) -> None:
+        if not self.record_count and self._encoding == "deflate":
+            self._sink = _DeflateSink(len(block) // record_count)  # the first block tells what the records are like
         self._crc32 = crc32(block, self._crc32)
-        self._sink.write(block, record_count)
+        self._sink.write(block)
         self.record_count += record_count
         self.plain_bytes += len(block)
         if self.plain_bytes - self._flushed_bytes >= self._flush_bytes:
@@ -124,20 +125,12 @@ class SegmentBuilder:
             self._flush_points.append(FlushPoint(self.record_count, self.plain_bytes, self._sink.stored_bytes))
 
 
-class _Sink(Protocol):
-    pieces: list[bytes]
-    stored_bytes: int
-
-    def write(self, block: bytes, record_count: int) -> None: ...
-    def flush(self) -> None: ...
-
-
 class _PlainSink:
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.stored_bytes = 0
 
-    def write(self, block: bytes, _record_count: int = 0) -> None:
+    def write(self, block: bytes) -> None:
         if block:
             self.pieces.append(block)
             self.stored_bytes += len(block)
@@ -147,17 +140,12 @@ class _PlainSink:
 
 
 class _DeflateSink(_PlainSink):
-    """The first block decides what the records are like."""
-
-    def __init__(self) -> None:
+    def __init__(self, record_bytes: int) -> None:
         super().__init__()
-        self._packer: Packer | None = None
+        self._packer = packer(record_bytes)
 
-    def write(self, block: bytes, record_count: int = 0) -> None:
-        if self._packer is None:
-            self._packer = packer(len(block) // max(1, record_count))
+    def write(self, block: bytes) -> None:
         super().write(self._packer.compress(block))
 
     def flush(self) -> None:
-        if self._packer is not None:
-            super().write(full_flush(self._packer))
+        super().write(full_flush(self._packer))
